@@ -42,7 +42,9 @@ func (b Bytes) Reveal() []byte {
 func (b Bytes) Empty() bool { return len(b.Reveal()) == 0 }
 
 // Equal compares in time that depends on the lengths only.
-func (b Bytes) Equal(other Bytes) bool { return subtle.ConstantTimeCompare(b.Reveal(), other.Reveal()) == 1 }
+func (b Bytes) Equal(other Bytes) bool {
+	return subtle.ConstantTimeCompare(b.Reveal(), other.Reveal()) == 1
+}
 
 // Format implements [fmt.Formatter] for every verb and flag.
 func (Bytes) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, Redacted) }

@@ -1,0 +1,53 @@
+package snapshot
+
+import "time"
+
+// Status is what a replica answers on `GET /status` of its internal port: the acknowledgement on which every gate of
+// the control plane rests. It never carries a secret.
+type Status struct {
+	// Role is "issuer" or "edge".
+	Role string `json:"role"`
+	// Instance is the pod's name.
+	Instance string `json:"instance"`
+	// TokenService is the namespace/name in the document that is in force.
+	TokenService string `json:"tokenService"`
+	// Revision and Epoch are those of the document in force; 0 while there is none.
+	Revision int64 `json:"revision"`
+	Epoch    int64 `json:"epoch"`
+	// ActiveKID signs (issuer) or is expected to sign (edge).
+	ActiveKID string `json:"activeKid"`
+	// KIDs are the keys whose signatures this replica accepts or publishes; sorted.
+	KIDs []string `json:"kids"`
+	// LatestExpiry is, for an issuer, the latest `exp` it signed since it started, by kid.
+	LatestExpiry map[string]time.Time `json:"latestExpiry,omitempty"`
+	// Clock is the replica's time when it answered.
+	Clock time.Time `json:"clock"`
+	// Refused describes the newest document that was not taken; nil when the newest is in force.
+	Refused *Refusal `json:"refused,omitempty"`
+	// StoreReachable is, for an issuer, whether the last store operation worked.
+	StoreReachable bool `json:"storeReachable,omitempty"`
+	// UntrustedPeer is an address that sent requests without being a trusted proxy; empty if none was seen lately.
+	UntrustedPeer string `json:"untrustedPeer,omitempty"`
+	// Revocations is, for an edge, how fresh its list is.
+	Revocations *RevocationStatus `json:"revocations,omitempty"`
+}
+
+// Refusal says why a document was refused.
+type Refusal struct {
+	// Revision is the refused document's; 0 when it could not be read.
+	Revision int64 `json:"revision"`
+	// Reason is stable: Undecodable, WrongFormat, EpochFell, KeyMismatch, Incomplete, WrongTokenService.
+	Reason  string    `json:"reason"`
+	Message string    `json:"message"`
+	Time    time.Time `json:"time"`
+}
+
+// RevocationStatus is the freshness of an edge's revocation list.
+type RevocationStatus struct {
+	// Loaded is whether the complete list was ever loaded.
+	Loaded bool `json:"loaded"`
+	// Applied is the number of the newest revocation applied.
+	Applied uint64 `json:"applied"`
+	// Stale is whether the lease has run out.
+	Stale bool `json:"stale"`
+}
