@@ -94,7 +94,7 @@ func decode(raw []byte, format string, doc any, header *Header) error {
 	var probe struct {
 		Format string `json:"format"`
 	}
-	if err := json.Unmarshal(raw, &probe); err != nil {
+	if err := json.NewDecoder(bytes.NewReader(raw)).Decode(&probe); err != nil {
 		return refuse("Undecodable", "not JSON: %w", redactOffset(err))
 	}
 	if probe.Format != format {

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"encoding/json"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -155,8 +156,11 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return errors.New(`a duration is written like "90s" or "15m"`) // without the text: it may be a misplaced secret
+	}
 	*d = Duration(v)
-	return err
+	return nil
 }
 
 // Std returns d as a time.Duration.
