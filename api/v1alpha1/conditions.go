@@ -1,0 +1,100 @@
+package v1alpha1
+
+// Condition types. Unless its comment says "negative", True is the good state. Every condition carries the
+// observedGeneration it speaks about, and a message that answers the on-call question in one line.
+const (
+	// ConditionReady sums up: the object does its job. SigningKeySet, TokenService.
+	ConditionReady = "Ready"
+	// ConditionAccepted means valid and uncontested. TokenPolicy.
+	ConditionAccepted = "Accepted"
+	// ConditionResolvedRefs means that every reference exists and is allowed. TokenService.
+	ConditionResolvedRefs = "ResolvedRefs"
+
+	// ConditionPublished means that every replica has loaded every key that it should know. SigningKeySet.
+	ConditionPublished = "Published"
+	// ConditionStandbyReady means that the wanted number of standby keys is published on every replica, so that
+	// an emergency activation is instant. SigningKeySet.
+	ConditionStandbyReady = "StandbyReady"
+	// ConditionRotationOverdue is negative: the rotation's instant has passed and something holds it. SigningKeySet.
+	ConditionRotationOverdue = "RotationOverdue"
+	// ConditionClockSkewed is negative: a replica's clock differs from the manager's by more than clockSkew. SigningKeySet.
+	ConditionClockSkewed = "ClockSkewed"
+	// ConditionRestoreDetected is negative: the ring came back from an old backup and was recovered. SigningKeySet.
+	ConditionRestoreDetected = "RestoreDetected"
+	// ConditionKeyMaterialLost is negative: the private half of a key that should sign is gone or damaged. SigningKeySet.
+	ConditionKeyMaterialLost = "KeyMaterialLost"
+
+	// ConditionKeysLoaded means that every replica has loaded the newest snapshot with its keys. TokenService.
+	ConditionKeysLoaded = "KeysLoaded"
+	// ConditionStoreReachable means that every token-service replica can read and write its store. TokenService.
+	ConditionStoreReachable = "StoreReachable"
+	// ConditionClientAddressKnown means that every peer seen so far is one of trustedProxies; False names one that
+	// is not. TokenService.
+	ConditionClientAddressKnown = "ClientAddressKnown"
+	// ConditionAvailable means that the workloads serve: at least one ready replica each. TokenService.
+	ConditionAvailable = "Available"
+)
+
+// Condition reasons: stable, machine-readable, one cause each. Alerts and scripts may match them; messages may change.
+//
+//	Reason               Set on                                 What to do
+//	Ready                Ready=True                             nothing
+//	Accepted             Accepted=True                          nothing
+//	AsExpected           any good state with nothing to say     nothing
+//	Resolved             ResolvedRefs=True                      nothing
+//	Progressing          Ready, Available=False                 wait: the first roll-out is under way
+//	WaitingForReplicas   Published, KeysLoaded=False            look at the replicas that the message names
+//	NoReplicas           Published, KeysLoaded, Ready=False     start a TokenService that refers to the set
+//	ReplicaUnreachable   KeysLoaded, StoreReachable=Unknown     look at the named pod and the network policy
+//	StoreUnavailable     StoreReachable=False                   look at the volume or server of the store
+//	UntrustedPeer        ClientAddressKnown=False               add the ingress's address to trustedProxies
+//	NotObserved          any Unknown                            wait: nothing has been seen yet
+//	StandbyDisabled      StandbyReady=False                     set rotation.standbyKeys to 1, or accept it
+//	StandbyPending       StandbyReady=False                     wait: the standby key is being published
+//	RotationOverdue      RotationOverdue=True                   the message names what holds the rotation
+//	ClockSkewed          ClockSkewed=True                       mend the clock (NTP) of the named node
+//	KeyMaterialLost      KeyMaterialLost=True, Ready=False      restore the named Secret, or rotate
+//	KeySecretInvalid     Ready, KeyMaterialLost                 a key Secret was edited or swapped: restore it
+//	RingRestored         RestoreDetected=True                   check what else the backup has brought back
+//	RingInvalid          Ready=False                            the ring Secret cannot be read: restore it
+//	InvalidSpec          Ready, Accepted=False                  mend the field that the message names
+//	RefNotFound          ResolvedRefs=False                     create the named object
+//	PolicyNotFound       ResolvedRefs=False                     create the named TokenPolicy
+//	KeySetNotFound       ResolvedRefs=False                     create the named SigningKeySet
+//	KeySetNotReady       Ready=False                            look at the named SigningKeySet
+//	SecretInvalid        ResolvedRefs=False                     mend the named Secret's content
+//	SnapshotFull         Ready, Accepted=False                  the configuration is too large: make it smaller
+//	SnapshotRefused      KeysLoaded=False                       a replica refused a document: see its log
+//	ForeignObject        Ready=False                            an object of that name is not ours: rename or delete it
+//	WorkloadUnavailable  Available=False                        kubectl describe the named workload
+const (
+	ReasonReady               = "Ready"
+	ReasonAccepted            = "Accepted"
+	ReasonAsExpected          = "AsExpected"
+	ReasonResolved            = "Resolved"
+	ReasonProgressing         = "Progressing"
+	ReasonWaitingForReplicas  = "WaitingForReplicas"
+	ReasonNoReplicas          = "NoReplicas"
+	ReasonReplicaUnreachable  = "ReplicaUnreachable"
+	ReasonStoreUnavailable    = "StoreUnavailable"
+	ReasonUntrustedPeer       = "UntrustedPeer"
+	ReasonNotObserved         = "NotObserved"
+	ReasonStandbyDisabled     = "StandbyDisabled"
+	ReasonStandbyPending      = "StandbyPending"
+	ReasonRotationOverdue     = "RotationOverdue"
+	ReasonClockSkewed         = "ClockSkewed"
+	ReasonKeyMaterialLost     = "KeyMaterialLost"
+	ReasonKeySecretInvalid    = "KeySecretInvalid"
+	ReasonRingRestored        = "RingRestored"
+	ReasonRingInvalid         = "RingInvalid"
+	ReasonInvalidSpec         = "InvalidSpec"
+	ReasonRefNotFound         = "RefNotFound"
+	ReasonPolicyNotFound      = "PolicyNotFound"
+	ReasonKeySetNotFound      = "KeySetNotFound"
+	ReasonKeySetNotReady      = "KeySetNotReady"
+	ReasonSecretInvalid       = "SecretInvalid"
+	ReasonSnapshotFull        = "SnapshotFull"
+	ReasonSnapshotRefused     = "SnapshotRefused"
+	ReasonForeignObject       = "ForeignObject"
+	ReasonWorkloadUnavailable = "WorkloadUnavailable"
+)
