@@ -1,0 +1,166 @@
+package policy
+
+import "strings"
+
+// DefaultPolicy is the reserved policy name: a valid token, no further rules.
+const DefaultPolicy = "-/default"
+
+// Method is how the user proved who they are; the value of the header [HeaderMethod].
+type Method string
+
+// MethodJWT: by an access token.
+const MethodJWT Method = "jwt"
+
+// The headers that tell the application who the user is. It may trust them because nobody else can set them.
+const (
+	HeaderUser   = "X-Auth-User"
+	HeaderRole   = "X-Auth-Role"
+	HeaderMethod = "X-Auth-Method"
+)
+
+// IdentityHeaders are all headers that only the edge may set.
+var IdentityHeaders = [...]string{HeaderUser, HeaderRole, HeaderMethod}
+
+// MaxIdentityBytes bounds the value of one identity header.
+const MaxIdentityBytes = 1024
+
+// Edge tells whether the edge is able to decide. The zero value is not.
+type Edge uint8
+
+const (
+	// EdgeNotReady: no document in force, or the revocations were never completely loaded.
+	EdgeNotReady Edge = iota
+	// EdgeFresh: everything is up to date.
+	EdgeFresh
+	// EdgeStaleServing: the revocations are out of date, and the TokenService says AllowUntilExpiry.
+	EdgeStaleServing
+	// EdgeStaleClosed: the revocations are out of date, and the TokenService says FailClosed.
+	EdgeStaleClosed
+)
+
+// Credential is what became of the token in one place of the request. The zero value denies.
+type Credential struct {
+	Outcome Outcome
+	// Reason is why the outcome is not Valid.
+	Reason Reason
+	// User and Role are believed only if the outcome is Valid. An empty Role means none.
+	User, Role string
+}
+
+// Input is everything that a decision rests on. The zero value denies.
+type Input struct {
+	Edge Edge
+	// Refusal is why the request is refused whatever it carries; empty if it may be asked about.
+	Refusal Reason
+	// Policy is the name that the proxy's configuration gave.
+	Policy string
+	// Header is the credential of the Authorization header.
+	Header Credential
+}
+
+// Decision is the answer to one check. The zero value denies with 403.
+type Decision struct {
+	// Allow is whether the request goes on.
+	Allow bool
+	// Status is the HTTP status of a denial: 401, 403 or 503. Use [Decision.HTTPStatus].
+	Status int
+	// Code is what the client may know.
+	Code Code
+	// Reason is what the operator may know.
+	Reason Reason
+	// User, Role and Method become the identity headers; empty on a denial.
+	User, Role string
+	Method     Method
+}
+
+// HTTPStatus returns 200 for an allowed request and never less than 400 for a denied one.
+func (d Decision) HTTPStatus() int {
+	switch {
+	case d.Allow:
+		return 200
+	case d.Status < 400 || d.Status > 599:
+		return 403
+	default:
+		return d.Status
+	}
+}
+
+// Decide is the whole decision. The earlier question wins: an edge that cannot decide says so before it looks at the
+// request, and a request that may not be asked about is refused whatever token it carries.
+func Decide(in Input) Decision {
+	switch in.Edge {
+	case EdgeFresh, EdgeStaleServing:
+	case EdgeStaleClosed:
+		return Deny(StaleRevocations)
+	default:
+		return Deny(NotReady)
+	}
+	if in.Refusal != "" {
+		return Deny(in.Refusal)
+	}
+	if in.Policy != DefaultPolicy {
+		return Deny(NoPolicy)
+	}
+	return decideCredential(in.Header)
+}
+
+func decideCredential(c Credential) Decision {
+	switch c.Outcome {
+	case Valid:
+	case Absent:
+		return Deny(NoCredential)
+	case Foreign:
+		return Deny(orElse(c.Reason, WrongIssuer))
+	case Expired:
+		return Deny(ReasonExpired)
+	case Revoked:
+		return Deny(ReasonRevoked)
+	case Invalid:
+		return Deny(orElse(c.Reason, MalformedToken))
+	default:
+		return Deny(InternalError)
+	}
+	if c.User == "" || !carriable(c.User) || !carriable(c.Role) {
+		return Deny(UnusableIdentity)
+	}
+	return Decision{Allow: true, Reason: OK, User: c.User, Role: c.Role, Method: MethodJWT}
+}
+
+// Deny makes the denial for a reason, with the status and the code that belong to it.
+func Deny(reason Reason) Decision {
+	if reason == "" || reason == OK {
+		reason = InternalError
+	}
+	return Decision{Status: reason.status(), Code: reason.code(), Reason: reason}
+}
+
+func (r Reason) status() int {
+	switch r {
+	case NotReady, StaleRevocations, InternalError:
+		return 503
+	case NoPolicy, SpoofedIdentity, BadRequestTarget, UntrustedPeer, MissingDialectHeader, UnusableIdentity:
+		return 403
+	default:
+		return 401
+	}
+}
+
+// carriable tells whether v survives the way through any proxy unchanged: printable ASCII, no space at an end.
+func carriable(v string) bool {
+	if len(v) > MaxIdentityBytes || strings.TrimSpace(v) != v {
+		return false
+	}
+	for i := range len(v) {
+		if v[i] < 0x20 || v[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+func orElse(r, fallback Reason) Reason {
+	if r == "" || r == OK {
+		return fallback
+	}
+	return r
+}
