@@ -151,9 +151,13 @@ func (f *Finder) defaults() error {
 	return nil
 }
 
-func (f Finder) built() string { return filepath.Join(f.Cache, "kubernetes-"+Version+"-"+runtime.GOARCH) }
+func (f Finder) built() string {
+	return filepath.Join(f.Cache, "kubernetes-"+Version+"-"+runtime.GOARCH)
+}
 
-func (f Finder) fetched() string { return filepath.Join(f.Cache, "envtest-"+minor()+"-"+runtime.GOARCH) }
+func (f Finder) fetched() string {
+	return filepath.Join(f.Cache, "envtest-"+minor()+"-"+runtime.GOARCH)
+}
 
 // minor is the version without its last number: v1.36.
 func minor() string { return Version[:strings.LastIndexByte(Version, '.')] }

@@ -1,0 +1,337 @@
+// Package local runs a Kubernetes on this machine: etcd, kube-apiserver and kube-controller-manager as
+// processes, and the node agent of hack/cluster/agent inside this process. It needs no root, no
+// container runtime and no network but the loopback interface (Linux: every address of 127.0.0.0/8 is there).
+//
+//	cluster, err := local.Start(ctx, local.Options{BinDir: "bin", Log: os.Stderr})
+//	defer cluster.Stop()
+//	client := kubernetes.NewForConfigOrDie(cluster.Config())
+//
+// It is for trying and testing. Read the package doc of hack/cluster/agent for what a pod gets here.
+//
+// Nothing outlives the process that called Start, however that process ends. Up to 16 clusters run side
+// by side, each with its own share of the loopback network.
+package local
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/keyturn/keyturn/hack/cluster/agent"
+	"github.com/keyturn/keyturn/hack/cluster/binaries"
+)
+
+// Options of a cluster. The zero value is a cluster in a temporary directory that is removed by Stop.
+type Options struct {
+	// Dir keeps everything. A cluster started again in the same directory has its objects back; its
+	// pods are reported lost. Empty: a temporary directory.
+	Dir string
+	// BinDir is where the agent looks for the programs of the pods.
+	BinDir string
+	// Log is told about progress and about what the agent does. Nil: silence.
+	Log io.Writer
+	// AuditLog is the path of the API server's audit log; empty: none. AuditPolicy is the text of the
+	// policy; empty: writes with their bodies, reads without, never the body of a Secret.
+	AuditLog, AuditPolicy string
+	// APIServerArgs are added to the API server's command line.
+	APIServerArgs []string
+	// WithoutNode leaves the node agent out: pods stay Pending.
+	WithoutNode bool
+	// Finder gets the Kubernetes programs. Its Log is Options.Log if it has none.
+	Finder binaries.Finder
+	// Agent adjusts the node agent. Start fills in what concerns the cluster: names, addresses and directories.
+	Agent agent.Options
+}
+
+// Cluster is a running cluster. Its methods may be called from any goroutine.
+type Cluster struct {
+	opts        Options
+	dir         string
+	temporary   bool
+	slot        slot
+	ports       struct{ etcd, etcdPeer, controllerManager, node int }
+	pki         *pki
+	programs    map[string]string
+	running     []*program
+	clientCerts []tls.Certificate
+	config      *rest.Config
+	agent       *agent.Agent
+	stopAgent   context.CancelFunc
+	agentDone   chan struct{}
+	stop        sync.Once
+	stopErr     error
+}
+
+// Start starts a cluster and returns when its node is Ready and pods can be created in the namespace
+// default. Cancelling ctx stops the start, not the running cluster: call Stop.
+func Start(ctx context.Context, opts Options) (*Cluster, error) {
+	if opts.Log == nil {
+		opts.Log = io.Discard
+	}
+	if opts.Finder.Log == nil {
+		opts.Finder.Log = opts.Log
+	}
+	c := &Cluster{opts: opts, dir: opts.Dir}
+	if err := c.start(ctx); err != nil {
+		return nil, errors.Join(err, c.Stop())
+	}
+	return c, nil
+}
+
+func (c *Cluster) start(ctx context.Context) (err error) {
+	c.programs, err = c.opts.Finder.Ensure(ctx, binaries.Etcd, binaries.APIServer, binaries.ControllerManager, binaries.Kubectl)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := c.prepare(); err != nil {
+		return err
+	}
+	if err := c.startEtcd(ctx); err != nil {
+		return err
+	}
+	server, err := c.startAPIServer()
+	if err != nil {
+		return err
+	}
+	// The controller manager waits for the API server by itself; starting it now saves a second.
+	manager, err := c.startControllerManager()
+	if err != nil {
+		return err
+	}
+	if err := c.await(ctx, server, c.server()+"/readyz"); err != nil {
+		return err
+	}
+	if err := c.startAgent(ctx); err != nil {
+		return err
+	}
+	if err := c.await(ctx, manager, fmt.Sprintf("https://%s:%d/healthz", c.slot.address(), c.ports.controllerManager)); err != nil {
+		return err
+	}
+	if err := c.awaitServiceAccount(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.opts.Log, "Kubernetes %s is ready after %.1f s: %s\n", binaries.Version, time.Since(began).Seconds(), c.server())
+	return nil
+}
+
+func (c *Cluster) server() string { return fmt.Sprintf("https://%s:%d", c.slot.address(), guardPort) }
+
+// prepare makes the directory, takes the addresses and issues the certificates.
+func (c *Cluster) prepare() (err error) {
+	if c.dir == "" {
+		c.temporary = true
+		if c.dir, err = os.MkdirTemp("", "keyturn-cluster-"); err != nil {
+			return err
+		}
+	}
+	if c.dir, err = filepath.Abs(c.dir); err != nil {
+		return err
+	}
+	if c.opts.AuditLog != "" {
+		if c.opts.AuditLog, err = filepath.Abs(c.opts.AuditLog); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(c.dir, 0o755); err != nil {
+		return err
+	}
+	if c.slot, err = takeSlot(c.dir); err != nil {
+		return err
+	}
+	ports, err := freePorts(c.slot.address(), 4)
+	if err != nil {
+		return err
+	}
+	c.ports.etcd, c.ports.etcdPeer, c.ports.controllerManager, c.ports.node = ports[0], ports[1], ports[2], ports[3]
+	return c.certificates()
+}
+
+func (c *Cluster) certificates() (err error) {
+	if c.pki, err = newPKI(filepath.Join(c.dir, "pki")); err != nil {
+		return err
+	}
+	names := []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"}
+	if _, _, err = c.pki.issue("apiserver", pkix.Name{CommonName: "kube-apiserver"}, names, c.slot.address(), c.slot.firstService(), "127.0.0.1"); err != nil {
+		return err
+	}
+	admins := []string{"system:masters"}
+	if _, _, err = c.pki.issue(agent.LogClient, pkix.Name{CommonName: agent.LogClient}, nil); err != nil {
+		return err
+	}
+	cert, key, err := c.pki.issue("node", pkix.Name{CommonName: "local", Organization: []string{"system:nodes"}}, []string{"local"}, c.slot.address())
+	if err != nil {
+		return err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return err
+	}
+	c.opts.Agent.ServingCert = &pair
+	c.opts.Agent.ClientCA = x509.NewCertPool()
+	c.opts.Agent.ClientCA.AddCert(c.pki.cert)
+	for file, subject := range map[string]pkix.Name{
+		c.Kubeconfig(): {CommonName: "admin", Organization: admins},
+		filepath.Join(c.dir, "pki", "kube-controller-manager.kubeconfig"): {CommonName: "system:kube-controller-manager"},
+		filepath.Join(c.dir, "pki", "agent.kubeconfig"):                   {CommonName: "local-node-agent", Organization: admins},
+	} {
+		if err := c.pki.kubeconfig(file, c.server(), subject); err != nil {
+			return err
+		}
+	}
+	if c.config, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig()); err != nil {
+		return err
+	}
+	c.config.QPS, c.config.Burst = 500, 1000
+	admin, err := tls.X509KeyPair(c.config.CertData, c.config.KeyData)
+	c.clientCerts = []tls.Certificate{admin}
+	return err
+}
+
+func (c *Cluster) startAgent(ctx context.Context) error {
+	if c.opts.WithoutNode {
+		return nil
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(c.dir, "pki", "agent.kubeconfig"))
+	if err != nil {
+		return err
+	}
+	o := c.opts.Agent
+	o.Dir, o.BinDir, o.Log = c.dir, c.opts.BinDir, c.opts.Log
+	o.NodeAddress, o.NodePort, o.PodNetwork = c.slot.address(), c.ports.node, c.slot.pods()
+	c.agent, err = agent.New(config, o)
+	if err != nil {
+		return err
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	c.stopAgent, c.agentDone = cancel, make(chan struct{})
+	go func() {
+		defer close(c.agentDone)
+		c.agent.Run(run)
+	}()
+	select {
+	case <-c.agent.Ready():
+		return nil
+	case <-c.agentDone:
+		return fmt.Errorf("the node agent did not start: %w", c.agent.Err())
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// awaitServiceAccount waits for what the admission of every pod needs, and for what its token volume mounts.
+func (c *Cluster) awaitServiceAccount(ctx context.Context) error {
+	client, err := kubernetes.NewForConfig(c.config)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for {
+		_, err := client.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
+		if err == nil {
+			_, err = client.CoreV1().ConfigMaps("default").Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
+		}
+		if err == nil || !apierrors.IsNotFound(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the controller manager made no ServiceAccount default: %w\n%s", ctx.Err(), c.logTail(binaries.ControllerManager))
+		case <-time.After(25 * time.Millisecond):
+		}
+	}
+}
+
+// Config is an administrator's client configuration; the caller owns the copy.
+func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
+
+// Kubeconfig is the path of the administrator's kubeconfig.
+func (c *Cluster) Kubeconfig() string { return filepath.Join(c.dir, "kubeconfig") }
+
+// KubectlPath is the path of a kubectl of the same version.
+func (c *Cluster) KubectlPath() string { return c.programs[binaries.Kubectl] }
+
+// Dir is the directory that keeps everything.
+func (c *Cluster) Dir() string { return c.dir }
+
+// LogPath is where the output of a container is, appended across restarts.
+func (c *Cluster) LogPath(namespace, pod, container string) string {
+	return agent.LogPath(c.dir, namespace, pod, container)
+}
+
+// ProgramLog is where the output of etcd, kube-apiserver or kube-controller-manager is.
+func (c *Cluster) ProgramLog(name string) string { return filepath.Join(c.dir, "logs", name+".log") }
+
+// ServiceNetwork and PodNetwork are the CIDRs that this cluster uses, inside 127.0.0.0/8.
+func (c *Cluster) ServiceNetwork() string { return c.slot.services() }
+
+// PodNetwork: see ServiceNetwork.
+func (c *Cluster) PodNetwork() string { return c.slot.pods() }
+
+// Agent is the node agent; nil when Options.WithoutNode was set.
+func (c *Cluster) Agent() *agent.Agent { return c.agent }
+
+// Pids lists the processes of the control plane and of the pods that run now.
+func (c *Cluster) Pids() []int {
+	var pids []int
+	for _, p := range c.running {
+		pids = append(pids, p.Pid())
+	}
+	if c.agent != nil {
+		pids = append(pids, c.agent.Pids()...)
+	}
+	return pids
+}
+
+// Signal sends a signal to a program of the control plane ("etcd", "kube-apiserver",
+// "kube-controller-manager"): tests pause one with SIGSTOP and SIGCONT. It fails for an unknown name.
+func (c *Cluster) Signal(name string, s syscall.Signal) error {
+	for _, p := range c.running {
+		if p.name == name {
+			p.Process.Signal(s)
+			return nil
+		}
+	}
+	return fmt.Errorf("no program %q runs in the cluster", name)
+}
+
+// Stop ends the pods (SIGTERM, then SIGKILL after at most two seconds), then the control plane, and
+// returns when no process is left. A temporary directory is removed. Calling it again does nothing.
+func (c *Cluster) Stop() error {
+	c.stop.Do(func() {
+		if c.stopAgent != nil {
+			c.stopAgent()
+			<-c.agentDone
+		}
+		for i := len(c.running) - 1; i >= 0; i-- {
+			if c.running[i].name == binaries.Etcd {
+				c.running[i].Stop(2 * time.Second) // it may be started again in this directory
+			} else {
+				c.running[i].Kill() // nothing to save: etcd has it all
+			}
+		}
+		if c.slot.file != nil {
+			c.slot.release()
+		}
+		if c.temporary {
+			c.stopErr = os.RemoveAll(c.dir)
+		}
+	})
+	return c.stopErr
+}
