@@ -1,0 +1,47 @@
+// Package keys decides the life of signing keys: which key signs, which one is next, which ones still verify.
+//
+// It is one pure function, [Next]. It takes the time, a [Policy] and what was [Observed], and returns a [Plan] that the
+// caller carries out. There is no clock, no log, no goroutine and no I/O here, so months of a key set's life run in a
+// second of tests.
+//
+//	          loaded by every replica      prePublish over, gate passed       the next key became Active
+//	 Pending ─────────────────────▶ Published ─────────────────▶ Active ─────────────────────▶ Retiring ──────▶ Removed
+//	         ◀─────────────────────     └──────────────┬────────────┴──────────┬──────────────────┘  verifyUntil
+//	          seen without it                          ▼       Revocation      ▼
+//	                                                Revoked (tombstone: a kid never returns)
+//
+// # One commit point
+//
+// The [Ring] is the truth. A plan changes it by one write, guarded by the resource version of the ring that was
+// observed, and its epoch grows by one. Everything else (JWKS, snapshots, status) is a projection of the ring. A plan
+// is a pure function of what was observed, so a caller that dies anywhere simply asks again.
+//
+// # Publish before sign
+//
+// A new key is Pending: its public half is in the ring, in JWKS and in the snapshots, and nobody signs with it. Once
+// every replica reports it, it is Published, and the clock of PrePublish starts: third-party verifiers that cache a
+// JWKS have that long to fetch it. A replica that is later seen with a document that lacks the key serves a JWKS without
+// it, so the key is Pending again and the clock starts anew. The gate is checked again at activation: every replica that exists
+// then has the key. There are two exceptions. While no key of the set was ever Active, the first one activates as soon as the
+// existing replicas have it; if the Active key's private half is lost, a Published standby takes over before
+// PrePublish is over, because tokens that a slow third party refuses for minutes are better than none.
+//
+// # Verify until expiry
+//
+// The write that activates a key makes its predecessor Retiring. Its verifyUntil stays open until every signer is seen on
+// the new key; then it is the later of the latest expiry signed and that moment plus the highest lifetime in force
+// while it signed, plus twice the clock skew. A signer seen on a retiring key opens it again. An unreachable replica makes
+// the set wait: verifying longer is safe.
+//
+// Key.MaxTTL is that highest lifetime. The ring must know a lifetime before a signer uses it, therefore a snapshot
+// never grants more than [Ring.TTLCap]; raising the lifetime is a ring write first, a snapshot second. Lowering the
+// lifetime lowers nothing in the ring.
+//
+// # Clocks
+//
+// ClockSkew is the largest difference between any two clocks; constant offsets are harmless, jumps are what the margin
+// is for. If half of the replicas or more say that the manager's clock is off by more than twice ClockSkew, nothing that
+// compares or records a time happens until they agree again. With no replica to ask, a forward jump can end a
+// PrePublish or a verifyUntil early: that cannot be told from a long sleep. Times recorded by a clock that was ahead heal:
+// the key is published anew, or its rotation counts as due.
+package keys
