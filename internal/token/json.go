@@ -1,0 +1,348 @@
+package token
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"unicode/utf8"
+)
+
+// The bounds of one JSON document in a token or a key. Ours have two levels and about twelve members.
+const (
+	maxDepth   = 8
+	maxMembers = 64
+)
+
+// errJSON is the one error of the reader: which rule was broken helps nobody but an attacker.
+var errJSON = errors.New("not one JSON object with unique names")
+
+type member struct {
+	name string
+	raw  []byte
+}
+
+// object is the top level of a JSON object, in the order of the text.
+type object []member
+
+// get returns the raw value of the member with exactly this name.
+func (o object) get(name string) ([]byte, bool) {
+	for _, m := range o {
+		if m.name == name {
+			return m.raw, true
+		}
+	}
+	return nil, false
+}
+
+// misspelt tells whether a member's name differs from one of names in case only, by Unicode's simple folding: `ſub`
+// (U+017F) and `KID` with U+212A are what a lenient reader takes for `sub` and `kid`.
+func (o object) misspelt(names ...string) bool {
+	for _, m := range o {
+		for _, name := range names {
+			if m.name != name && strings.EqualFold(m.name, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// readObject reads exactly one JSON object (RFC 8259) and nothing after it: valid UTF-8, no lone surrogates, no
+// duplicate names at any depth, at most [maxDepth] levels and [maxMembers] members each. It never recurses deeper.
+func readObject(raw []byte) (object, error) {
+	if !utf8.Valid(raw) {
+		return nil, errJSON
+	}
+	r := reader{raw: raw}
+	r.space()
+	top, ok := r.object(1)
+	r.space()
+	if !ok || r.pos != len(raw) {
+		return nil, errJSON
+	}
+	return top, nil
+}
+
+type reader struct {
+	raw []byte
+	pos int
+}
+
+func (r *reader) space() {
+	for r.pos < len(r.raw) {
+		switch r.raw[r.pos] {
+		case ' ', '\t', '\n', '\r':
+			r.pos++
+		default:
+			return
+		}
+	}
+}
+
+func (r *reader) take(c byte) bool {
+	if r.pos < len(r.raw) && r.raw[r.pos] == c {
+		r.pos++
+		return true
+	}
+	return false
+}
+
+func (r *reader) object(depth int) (object, bool) {
+	if depth > maxDepth || !r.take('{') {
+		return nil, false
+	}
+	members := make(object, 0, 12)
+	r.space()
+	if r.take('}') {
+		return members, true
+	}
+	for len(members) < maxMembers {
+		r.space()
+		quoted, ok := r.quoted()
+		if !ok {
+			return nil, false
+		}
+		name, ok := unquote(quoted)
+		if !ok {
+			return nil, false
+		}
+		if _, twice := members.get(name); twice {
+			return nil, false
+		}
+		r.space()
+		if !r.take(':') {
+			return nil, false
+		}
+		r.space()
+		start := r.pos
+		if !r.value(depth) {
+			return nil, false
+		}
+		members = append(members, member{name, r.raw[start:r.pos]})
+		r.space()
+		if r.take('}') {
+			return members, true
+		}
+		if !r.take(',') {
+			return nil, false
+		}
+	}
+	return nil, false
+}
+
+func (r *reader) value(depth int) bool {
+	if r.pos >= len(r.raw) {
+		return false
+	}
+	switch c := r.raw[r.pos]; {
+	case c == '{':
+		_, ok := r.object(depth + 1)
+		return ok
+	case c == '[':
+		return r.array(depth + 1)
+	case c == '"':
+		quoted, ok := r.quoted()
+		if ok {
+			_, ok = unquote(quoted)
+		}
+		return ok
+	case c == '-' || isDigit(c):
+		return r.number()
+	default:
+		return r.word("true") || r.word("false") || r.word("null")
+	}
+}
+
+func (r *reader) array(depth int) bool {
+	if depth > maxDepth || !r.take('[') {
+		return false
+	}
+	r.space()
+	if r.take(']') {
+		return true
+	}
+	for range maxMembers {
+		r.space()
+		if !r.value(depth) {
+			return false
+		}
+		r.space()
+		if r.take(']') {
+			return true
+		}
+		if !r.take(',') {
+			return false
+		}
+	}
+	return false
+}
+
+func (r *reader) word(w string) bool {
+	if bytes.HasPrefix(r.raw[r.pos:], []byte(w)) {
+		r.pos += len(w)
+		return true
+	}
+	return false
+}
+
+// number takes the grammar of RFC 8259, section 6: no leading zero, no plus, a digit on both sides of the point.
+func (r *reader) number() bool {
+	r.take('-')
+	if !r.take('0') && !r.digits() {
+		return false
+	}
+	if r.take('.') && !r.digits() {
+		return false
+	}
+	if r.take('e') || r.take('E') {
+		if !r.take('+') {
+			r.take('-')
+		}
+		return r.digits()
+	}
+	return true
+}
+
+func (r *reader) digits() bool {
+	start := r.pos
+	for r.pos < len(r.raw) && isDigit(r.raw[r.pos]) {
+		r.pos++
+	}
+	return r.pos > start
+}
+
+// quoted takes a string with its quotes.
+func (r *reader) quoted() ([]byte, bool) {
+	start := r.pos
+	if !r.take('"') {
+		return nil, false
+	}
+	for r.pos < len(r.raw) {
+		switch c := r.raw[r.pos]; {
+		case c == '"':
+			r.pos++
+			return r.raw[start:r.pos], true
+		case c == '\\':
+			r.pos += 2
+		case c < 0x20:
+			return nil, false
+		default:
+			r.pos++
+		}
+	}
+	return nil, false
+}
+
+// unquote returns what a quoted JSON string says.
+func unquote(quoted []byte) (string, bool) {
+	inner := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(inner, '\\') < 0 {
+		return string(inner), true
+	}
+	if !pairedSurrogates(inner) {
+		return "", false
+	}
+	var s string
+	if json.Unmarshal(quoted, &s) != nil {
+		return "", false
+	}
+	return s, true
+}
+
+// pairedSurrogates refuses \uD800-\uDFFF escapes outside a pair: readers disagree about what they mean.
+func pairedSurrogates(inner []byte) bool {
+	for i := 0; i < len(inner); i++ {
+		if inner[i] != '\\' {
+			continue
+		}
+		i++
+		if i >= len(inner) || inner[i] != 'u' {
+			continue
+		}
+		switch surrogate(inner, i-1) {
+		case 'l':
+			return false
+		case 'h':
+			if surrogate(inner, i+5) != 'l' {
+				return false
+			}
+			i += 10
+		}
+	}
+	return true
+}
+
+// surrogate classifies the escape that begins at i: 'h' high, 'l' low, 0 anything else.
+func surrogate(s []byte, i int) byte {
+	if i+4 > len(s) || s[i] != '\\' || s[i+1] != 'u' || s[i+2]|0x20 != 'd' {
+		return 0
+	}
+	switch c := s[i+3] | 0x20; {
+	case c == '8' || c == '9' || c == 'a' || c == 'b':
+		return 'h'
+	case c >= 'c' && c <= 'f':
+		return 'l'
+	}
+	return 0
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// asString reads a JSON string.
+func asString(raw []byte) (string, bool) {
+	if len(raw) < 2 || raw[0] != '"' {
+		return "", false
+	}
+	return unquote(raw)
+}
+
+// maxNumericDate is the end of the year 9999: later instants do not survive every time library.
+const maxNumericDate = 253402300799
+
+// asSeconds reads a NumericDate (RFC 7519, section 2) as Keyturn writes it: a non-negative integer, no fraction, no
+// exponent, not past [maxNumericDate].
+func asSeconds(raw []byte) (int64, bool) {
+	if len(raw) == 0 || len(raw) > 12 {
+		return 0, false
+	}
+	var n int64
+	for _, c := range raw {
+		if !isDigit(c) {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, n <= maxNumericDate
+}
+
+// asStrings reads a JSON string or a non-empty array of strings (RFC 7519, section 4.1.3).
+func asStrings(raw []byte) ([]string, bool) {
+	if one, ok := asString(raw); ok {
+		return []string{one}, true
+	}
+	if len(raw) == 0 || raw[0] != '[' {
+		return nil, false
+	}
+	r := reader{raw: raw, pos: 1}
+	var all []string
+	for {
+		r.space()
+		quoted, ok := r.quoted()
+		if !ok {
+			return nil, false
+		}
+		s, ok := unquote(quoted)
+		if !ok {
+			return nil, false
+		}
+		all = append(all, s)
+		r.space()
+		if r.take(']') {
+			return all, true
+		}
+		if !r.take(',') {
+			return nil, false
+		}
+	}
+}
