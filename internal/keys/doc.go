@@ -4,11 +4,11 @@
 // caller carries out. There is no clock, no log, no goroutine and no I/O here, so months of a key set's life run in a
 // second of tests.
 //
-//	          loaded by every replica      prePublish over, gate passed       the next key became Active
-//	 Pending ─────────────────────▶ Published ─────────────────▶ Active ─────────────────────▶ Retiring ──────▶ Removed
-//	         ◀─────────────────────     └──────────────┬────────────┴──────────┬──────────────────┘  verifyUntil
-//	          seen without it                          ▼       Revocation      ▼
-//	                                                Revoked (tombstone: a kid never returns)
+//	         loaded by every replica      prePublish over, gate passed       the next key became Active
+//	Pending ─────────────────────▶ Published ─────────────────▶ Active ─────────────────────▶ Retiring ──────▶ Removed
+//	        ◀─────────────────────     └──────────────┬────────────┴──────────┬──────────────────┘  verifyUntil
+//	         seen without it                          ▼       Revocation      ▼
+//	                                               Revoked (tombstone: a kid never returns)
 //
 // # One commit point
 //

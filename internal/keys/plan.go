@@ -8,7 +8,7 @@ type Plan struct {
 	// Ring is the next ring to write, in place of exactly the one observed; nil: nothing to write.
 	Ring *Ring
 	// Generate asks for a key: make it, store its Secret, and call [Next] again with it as Observed.Generated.
-	// It may come together with Ring; write the ring first then and plan again.
+	// It never comes together with Ring.
 	Generate *Generate
 	// Remove lists sequences whose private Secrets are not needed any more by the ring that was observed. It never depends
 	// on Ring being written.
@@ -95,6 +95,7 @@ const (
 	ClockSkewed     FindingKind = "ClockSkewed"     // a clock is off by more than ClockSkew
 	RestoreDetected FindingKind = "RestoreDetected" // a replica holds a higher epoch: call Rebuild; nothing else is planned
 	RingInvalid     FindingKind = "RingInvalid"     // the ring breaks its own rules: call Rebuild; nothing else is planned
+	PolicyInvalid   FindingKind = "PolicyInvalid"   // no such algorithm or size; nothing is planned
 	RingFull        FindingKind = "RingFull"        // MaxKeys reached: old keys wait for signers to acknowledge
 )
 
@@ -118,6 +119,9 @@ type Remains struct {
 	Tombstones []Tombstone
 	// EpochFloor, RevisionFloor and SequenceFloor are the highest ones known from status, replicas, Secrets and a ring.
 	EpochFloor, RevisionFloor, SequenceFloor int64
+	// Restored tells that the ring was brought back from an old backup: no recorded key may sign again, because replicas may
+	// have forgotten it; all of them verify only, and a fresh key is made.
+	Restored bool
 	// RotateHandled is the last rotation request that the status acknowledged.
 	RotateHandled string
 }

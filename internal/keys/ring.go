@@ -136,9 +136,9 @@ func (r *Ring) TTLCap() time.Duration {
 	return 0
 }
 
-// EverActive tells whether a key of the set has ever signed.
+// EverActive tells whether a key of the set has ever signed. A key that signed leaves the ring only after another one has.
 func (r *Ring) EverActive() bool {
-	return slices.ContainsFunc(r.Keys, func(k Key) bool { return !k.Activated.IsZero() }) || len(r.Tombstones) > 0
+	return slices.ContainsFunc(r.Keys, func(k Key) bool { return k.signed() })
 }
 
 // Clone returns a deep copy.

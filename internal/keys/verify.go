@@ -1,0 +1,75 @@
+package keys
+
+import (
+	"slices"
+	"time"
+)
+
+// reopen takes back a verifyUntil that was too early: a signer is seen on the key again, or it signed for longer than was known.
+func (p *planner) reopen() {
+	for i := range p.ring.Keys {
+		k := &p.ring.Keys[i]
+		if k.State != Retiring || k.VerifyUntil.IsZero() {
+			continue
+		}
+		if slices.ContainsFunc(p.signers(), func(r Replica) bool { return r.Reachable && r.ActiveKID == k.KID }) {
+			k.VerifyUntil, p.changed = time.Time{}, true
+		} else if t := p.latestExp(k.KID).Add(p.margin()); t.After(k.VerifyUntil) {
+			k.VerifyUntil, p.changed = t, true
+		}
+	}
+}
+
+// closeVerification sets verifyUntil once every signer is seen on the Active key. Zero signers acknowledge nothing.
+func (p *planner) closeVerification() {
+	if p.doubted || !p.switched() {
+		return
+	}
+	for i := range p.ring.Keys {
+		k := &p.ring.Keys[i]
+		if k.State != Retiring || !k.VerifyUntil.IsZero() {
+			continue
+		}
+		last := p.now.Add(k.MaxTTL)
+		if exp := p.latestExp(k.KID); exp.After(last) {
+			last = exp
+		}
+		k.VerifyUntil, p.changed = last.Add(p.margin()), true
+	}
+}
+
+// switched tells whether every signer is known to sign with the Active key of the ring.
+func (p *planner) switched() bool {
+	active, signers := p.ring.Active(), p.signers()
+	if active == nil || len(signers) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(signers, func(r Replica) bool { return !r.Reachable || r.ActiveKID != active.KID })
+}
+
+// expire removes keys whose last token has expired. Every signer is asked once more: one that cannot be heard might sign with it.
+func (p *planner) expire() {
+	if p.doubted {
+		return
+	}
+	for _, k := range slices.Clone(p.ring.Keys) {
+		if k.State == Retiring && !k.VerifyUntil.IsZero() && p.now.After(k.VerifyUntil) && p.unused(k.KID) {
+			p.bury(k.KID, ReasonExpired)
+		}
+	}
+}
+
+func (p *planner) unused(kid string) bool {
+	return !slices.ContainsFunc(p.signers(), func(r Replica) bool { return !r.Reachable || r.ActiveKID == kid })
+}
+
+// latestExp is the latest expiry that any replica has reported for a key.
+func (p *planner) latestExp(kid string) time.Time {
+	var last time.Time
+	for _, r := range p.obs.Replicas {
+		if t := r.LatestExp[kid]; r.Reachable && t.After(last) {
+			last = t
+		}
+	}
+	return last.UTC().Round(0)
+}
