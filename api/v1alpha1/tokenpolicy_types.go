@@ -4,6 +4,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // TokenPolicySpec says how long tokens live and what they may carry. Only accessToken.audiences has no default.
 // +kubebuilder:validation:XValidation:rule="duration(self.refreshToken.ttl) >= duration(self.accessToken.ttl)",fieldPath=".refreshToken.ttl",reason=FieldValueInvalid,messageExpression="'refreshToken.ttl (' + self.refreshToken.ttl + ') must be at least accessToken.ttl (' + self.accessToken.ttl + '), or no client could refresh in time: raise refreshToken.ttl or lower accessToken.ttl'",message="refreshToken.ttl must be at least accessToken.ttl: raise refreshToken.ttl or lower accessToken.ttl"
+// +kubebuilder:validation:XValidation:rule="duration(self.refreshToken.absoluteTTL) >= duration(self.refreshToken.ttl)",fieldPath=".refreshToken.absoluteTTL",reason=FieldValueInvalid,messageExpression="'absoluteTTL (' + self.refreshToken.absoluteTTL + ') must be at least ttl (' + self.refreshToken.ttl + '): raise absoluteTTL or lower ttl'",message="absoluteTTL must be at least ttl: raise absoluteTTL or lower ttl"
 type TokenPolicySpec struct {
 	// accessToken says how long an access token lives and whom it is for.
 	// +required
@@ -80,7 +81,6 @@ type ClaimsSpec struct {
 }
 
 // RefreshTokenSpec says how long a login can be kept alive by refreshing.
-// +kubebuilder:validation:XValidation:rule="duration(self.absoluteTTL) >= duration(self.ttl)",fieldPath=".absoluteTTL",reason=FieldValueInvalid,messageExpression="'absoluteTTL (' + self.absoluteTTL + ') must be at least ttl (' + self.ttl + '): raise absoluteTTL or lower ttl'",message="absoluteTTL must be at least ttl: raise absoluteTTL or lower ttl"
 type RefreshTokenSpec struct {
 	// ttl is the idle lifetime: a refresh token that is not used for that long is dead. Each refresh gives a new
 	// token and starts it anew. Default 168h (7 days); at least accessToken.ttl, at most 8784h (one year).

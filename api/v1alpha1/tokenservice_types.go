@@ -29,10 +29,10 @@ type TokenServiceSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="issuer cannot be changed, because every live token names it: create a second TokenService with the new issuer and move clients over"
 	// +kubebuilder:validation:XValidation:rule="!self.contains('?') && !self.contains('#') && !self.contains('@')",message="issuer must not have a query, a fragment or a user name: remove everything from ? or # on, and anything before @"
 	// +kubebuilder:validation:XValidation:rule="!self.endsWith('/')",message="issuer must not end with a slash: remove it, because issuers are compared character by character"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://([a-z0-9]([a-z0-9.-]*[a-z0-9])?|[[][0-9a-f:]+[]])(:[1-9][0-9]{0,4})?(/[^/?#@]+)*/?([?#@].*)?$') || self.contains('@')",message="issuer must be a URL such as https://auth.example.com or https://example.com/auth: lower-case scheme and host, a port without leading zeros, no empty path segments"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]+://([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*|[[][0-9a-f:.]+[]])(:[1-9][0-9]{0,4})?(/[^/?#]+)*/?([?#].*)?$') || self.contains('@')",message="issuer must be a URL such as https://auth.example.com or https://example.com/auth: lower-case scheme and host, a port without leading zeros, no empty path segments"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('/[.][.]?(/|$)') && self.matches('^[!-~]*$') && !self.matches('[\"<>^`{|}\\\\\\\\]')",message="issuer must not have . or .. as a path segment, spaces, quotes, backslashes or other characters that a URL encodes: remove them"
-	// +kubebuilder:validation:XValidation:rule="isURL(self) && (self.startsWith('https://') || (self.startsWith('http://') && (url(self).getHostname() == 'localhost' || (isIP(url(self).getHostname()) && ip(url(self).getHostname()).isLoopback()))))",message="issuer must be an https URL, such as https://auth.example.com: use https, or http for a loopback host only (localhost, 127.0.0.1, [::1])"
-	// +kubebuilder:validation:XValidation:rule="!isURL(self) || url(self).getPort() == '' || int(url(self).getPort()) <= 65535",message="issuer has a port above 65535: use a port from 1 to 65535, or none"
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && self.matches('^(https://|http://(localhost|127([.](25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}|[[]::1[]])(:[0-9]+)?(/.*)?$)')",message="issuer must be an https URL, such as https://auth.example.com: use https, or http for a loopback host only (localhost, 127.0.0.1, [::1])"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[^/]*:(6553[6-9]|655[4-9][0-9]|65[6-9][0-9]{2}|6[6-9][0-9]{3}|[7-9][0-9]{4})(/|$)')",message="issuer has a port above 65535: use a port from 1 to 65535, or none"
 	Issuer string `json:"issuer"`
 
 	// signingKeySetRef names the SigningKeySet, in this namespace, whose keys sign and verify.
@@ -56,12 +56,13 @@ type TokenServiceSpec struct {
 	Store StoreSpec `json:"store,omitzero"`
 
 	// identity lists who may log in: the sources of users, in the order in which they are asked. The first one that
-	// knows the name decides; a source that fails gives 503 and is never skipped. 1 to 8.
+	// knows the name decides; a source that fails gives 503 and is never skipped. The list is applied as a whole, so
+	// that its order is one person's decision. 1 to 8.
 	// +required
-	// +listType=map
-	// +listMapKey=name
+	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b.name == a.name))",message="two sources have the same name: give each its own"
 	// +kubebuilder:validation:XValidation:rule="self.all(a, self.all(b, a.name == b.name || !b.subjectPrefix.startsWith(a.subjectPrefix)))",message="the subjectPrefix of one source must not be equal to, or the beginning of, another's (an empty one is the beginning of all), or two users could get the same sub: give each source a distinct prefix that ends with a separator, such as staff: and guest:"
 	Identity []IdentitySource `json:"identity"`
 
@@ -78,7 +79,7 @@ type TokenServiceSpec struct {
 	// +kubebuilder:validation:items:MaxLength=49
 	// +kubebuilder:validation:items:XValidation:rule="isCIDR(self)",message="a trusted proxy must be a CIDR such as 10.244.0.0/16, or 192.0.2.7/32 for one address: find the ingress's addresses with kubectl get pods -n NAMESPACE-OF-THE-INGRESS -o wide"
 	// +kubebuilder:validation:items:XValidation:rule="!isCIDR(self) || cidr(self).prefixLength() > 0",message="a /0 would let anyone forge a client address: name the ingress only; find its addresses with kubectl get pods -n NAMESPACE-OF-THE-INGRESS -o wide"
-	// +kubebuilder:validation:items:XValidation:rule="!isCIDR(self) || cidr(self) == cidr(self).masked()",messageExpression="'the address has bits beyond the prefix: write ' + string(cidr(self).masked()) + ', or use /32 (IPv6: /128) for this one address'",message="the address has bits beyond the prefix: clear them, or use /32 (IPv6: /128) for one address"
+	// +kubebuilder:validation:items:XValidation:rule="!isCIDR(self) || cidr(self) == cidr(self).masked()",messageExpression="self + ' has bits beyond its prefix: write the first address of the range, such as 10.244.0.0/16, or use /32 (IPv6: /128) for one address'",message="the address has bits beyond its prefix: write the first address of the range, or use /32 (IPv6: /128) for one address"
 	TrustedProxies []string `json:"trustedProxies"`
 
 	// edge describes the authorization service that the ingress asks before each request.
@@ -101,7 +102,7 @@ type StoreSpec struct {
 }
 
 // EmbeddedStore is the file store and its volume.
-// +kubebuilder:validation:XValidation:rule="self.?storageClassName == oldSelf.?storageClassName",fieldPath=".storageClassName",reason=FieldValueInvalid,message="storageClassName cannot be changed once the volume exists: put it back, or create a second TokenService (its users log in again)"
+// +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",fieldPath=".storageClassName",reason=FieldValueInvalid,message="storageClassName cannot be changed once the volume exists: put it back, or create a second TokenService (its users log in again)"
 type EmbeddedStore struct {
 	// size of the volume. A login takes about 1 KiB for as long as it lives. It cannot be changed here once the volume
 	// exists; grow the PersistentVolumeClaim itself. Default 1Gi; 16Mi to 1Ti.
