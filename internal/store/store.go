@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/revocation"
+)
+
+// ErrUnavailable is wrapped by every error of a store that could not do what was asked. Nothing is known about the
+// outcome then; nothing was acknowledged.
+var ErrUnavailable = errors.New("the session store is not available")
+
+// NewFamily asks for a family.
+type NewFamily struct {
+	Owner  Owner
+	Now    time.Time
+	Limits Limits
+	// AccessExpiry is the `exp` of the access token that goes with it.
+	AccessExpiry time.Time
+}
+
+// Created is a new family with its first token.
+type Created struct {
+	Family Family
+	Token  Token
+	// Evicted is how many older families of the user were revoked to make room.
+	Evicted int
+}
+
+// RotateRequest presents a refresh token.
+type RotateRequest struct {
+	Token  Token
+	Now    time.Time
+	Limits Limits
+	// AccessExpiry is the `exp` of the access token that goes out with the successor.
+	AccessExpiry time.Time
+}
+
+// RotateResult is what became of it.
+type RotateResult struct {
+	Outcome Outcome
+	// Family is the family after the step; zero for Unknown.
+	Family Family
+	// Successor is the live token, for Rotated and Retried.
+	Successor Token
+}
+
+// Inspection is what presenting a token would mean.
+type Inspection struct {
+	Outcome Outcome
+	Family  Family
+}
+
+// Revoke asks for the revocation of a session.
+type Revoke struct {
+	SessionID string
+	Now       time.Time
+	Retention Retention
+}
+
+// Counted is the answer of a rate limit.
+type Counted struct {
+	Allowed bool
+	// Remaining is how many more events are allowed now.
+	Remaining int
+	// Reset is when one more will be allowed, counted from now; 0 if one is allowed already.
+	Reset time.Duration
+}
+
+// Families is the life of token families.
+type Families interface {
+	// Create stores a new family. Past Limits.MaxFamilies it revokes the user's least recently used ones.
+	Create(ctx context.Context, request NewFamily) (Created, error)
+	// Inspect tells what presenting token would mean at this moment. It changes nothing and promises nothing.
+	Inspect(ctx context.Context, token Token, now time.Time, window time.Duration) (Inspection, error)
+	// Rotate presents a token. The whole step is atomic; an error leaves the family either untouched or rotated,
+	// and then the retry window returns the successor.
+	Rotate(ctx context.Context, request RotateRequest) (RotateResult, error)
+}
+
+// Revoker distrusts.
+type Revoker interface {
+	// RevokeSession ends the session's family, if the store knows it, and appends an entry. It returns the entry's
+	// number; for a session that was revoked already, the number it has.
+	RevokeSession(ctx context.Context, request Revoke) (uint64, error)
+	// Append writes an entry of any kind and returns its number. entry.Seq is ignored; Before 0 of a user or of all
+	// becomes that number: every session so far. Families that the entry hits end with it. The same id, e.g. an
+	// object's UID, is written once: again it returns the number it has. An empty id is always written.
+	Append(ctx context.Context, id string, entry revocation.Entry) (uint64, error)
+}
+
+// Log is the ordered list of revocations.
+type Log interface {
+	// Revocations returns up to limit live entries with a number above after, in order, and whether there are more.
+	Revocations(ctx context.Context, after uint64, limit int) (entries []revocation.Entry, more bool, err error)
+	// Last is the number of the newest revocation ever written, 0 for none.
+	Last(ctx context.Context) (uint64, error)
+	// Subscribe returns a channel that gets a value after a revocation was written (several may make one) and a
+	// function that ends the subscription.
+	Subscribe() (<-chan struct{}, func())
+}
+
+// Keeper looks after the store.
+type Keeper interface {
+	// Compact forgets what expired before now and returns how many families and entries went.
+	Compact(ctx context.Context, now time.Time) (int, error)
+	// Take counts one event under key, exactly limit in any span of window. Refused events do not count.
+	Take(ctx context.Context, key string, limit int, window time.Duration, now time.Time) (Counted, error)
+	// Close ends the store. Operations under way end first.
+	Close() error
+}
+
+// Store is everything a backend does. Consumers declare the parts they use.
+type Store interface {
+	Families
+	Revoker
+	Log
+	Keeper
+}
