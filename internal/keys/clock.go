@@ -5,6 +5,9 @@ import "time"
 // margin is how far two clocks may be apart before times mean nothing: what every recorded time allows for.
 func (p *planner) margin() time.Duration { return 2 * max(p.policy.ClockSkew, 0) }
 
+// staleReport is the age from which a report proves nothing about the time: it is old, or the manager's clock leapt since.
+const staleReport = 10 * time.Minute
+
 // offset tells how far a replica's clock is ahead of the manager's.
 func (p *planner) offset(r *Replica) (time.Duration, bool) {
 	if !r.Reachable || r.Clock.IsZero() || r.Read.IsZero() {
@@ -27,7 +30,7 @@ func (p *planner) readClocks() {
 			continue
 		}
 		known++
-		if d.Abs() > p.margin() {
+		if d.Abs() > p.margin() || p.now.Sub(r.Read) > staleReport {
 			off++
 		}
 		if d.Abs() > p.policy.ClockSkew {

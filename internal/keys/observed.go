@@ -66,7 +66,7 @@ type Replica struct {
 	// LatestExp is the latest expiry that a signer has signed, by kid.
 	LatestExp map[string]time.Time
 	// Clock is what the replica said the time was, Read what the manager's clock said when the answer came. Either may be
-	// zero: unknown.
+	// zero: unknown. A report read more than ten minutes ago counts as one that contradicts the clock.
 	Clock, Read time.Time
 }
 

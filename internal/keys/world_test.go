@@ -1,0 +1,341 @@
+package keys_test
+
+import (
+	"container/heap"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/keys"
+)
+
+// planner is what the simulation puts to the test: keys.Next, or a mutant of it.
+type planner func(time.Time, keys.Policy, keys.Observed) keys.Plan
+
+// document is what a replica loads: the projection of one ring.
+type document struct {
+	epoch, version int64
+	keys           []keys.Key
+	kids           []string
+	active         string
+	ttl            time.Duration
+	at             time.Time
+}
+
+func (d *document) has(kid string) bool { return d != nil && slices.Contains(d.kids, kid) }
+
+// newer is the order in which replicas take documents.
+func (d *document) newer(o *document) bool {
+	return o == nil || d != nil && (d.epoch > o.epoch || d.epoch == o.epoch && d.version > o.version)
+}
+
+// pod is a token service or an edge.
+type pod struct {
+	name           string
+	signer         bool
+	offset         time.Duration // of its clock
+	born           time.Time
+	doc, mounted   *document
+	latestExp      map[string]time.Time
+	downUntil      time.Time
+	partitionUntil time.Time // neither the manager nor new documents reach it; it serves on
+	gone           bool
+}
+
+// verifier is a third party that caches a JWKS.
+type verifier struct {
+	offset  time.Duration
+	kids    []string
+	fetched time.Time
+}
+
+// event is something that happens at a true time.
+type event struct {
+	at  time.Time
+	seq int
+	do  func()
+}
+
+type agenda []event
+
+func (a agenda) Len() int { return len(a) }
+func (a agenda) Less(i, j int) bool {
+	return a[i].at.Before(a[j].at) || a[i].at.Equal(a[j].at) && a[i].seq < a[j].seq
+}
+func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
+func (a *agenda) Push(x any)   { *a = append(*a, x.(event)) }
+func (a *agenda) Pop() any     { e := (*a)[len(*a)-1]; *a = (*a)[:len(*a)-1]; return e }
+
+// world is a model of the system around the planner. True time is t; every process has a clock of its own.
+type world struct {
+	rng    *rand.Rand
+	t, end time.Time
+	agenda agenda
+	events int
+	next   planner
+	policy keys.Policy
+
+	// What etcd holds.
+	ring     *keys.Ring
+	version  int // resource version of the ring
+	status   []keys.Key
+	floors   [3]int64 // epoch, revision, sequence in the status
+	handled  string
+	revoked  []keys.Tombstone // mirrored in the session store
+	secrets  map[int64]keys.Key
+	heads    map[bool]*document // by signer
+	history  map[bool][]*document
+	oldRings []*keys.Ring
+	request  string
+
+	pods      []*pod
+	verifiers []*verifier
+	limit     time.Duration // how long a third party may use a JWKS
+	skew      time.Duration // bound of a clock's offset from true time
+
+	managerOffset, managerLeap time.Duration
+	cached                     []keys.Replica
+	cachedAt                   time.Time
+
+	maxExp   map[string]time.Time // latest expiry of all tokens, by kid
+	excused  map[string]time.Time // until when third parties may not know a kid: emergencies
+	highest  int64
+	names    int
+	counts   map[string]int
+	failure  string
+	lastLine []string // what happened last, for a failure
+}
+
+func newWorld(seed uint64, next planner, length time.Duration) *world {
+	w := &world{
+		rng: rand.New(rand.NewPCG(seed, 7)), t: start, next: next,
+		secrets: map[int64]keys.Key{}, heads: map[bool]*document{}, history: map[bool][]*document{},
+		maxExp: map[string]time.Time{}, excused: map[string]time.Time{}, counts: map[string]int{},
+	}
+	w.end = w.t.Add(length)
+	slowest, maxAge := w.span(time.Minute, 20*time.Minute), w.span(10*time.Second, 5*time.Minute)
+	skew := w.span(5*time.Second, time.Minute)
+	w.limit = slowest + maxAge
+	pre := w.limit + 2*skew + w.span(0, 3*time.Hour)
+	w.policy = keys.Policy{
+		UID: fmt.Sprint("uid-", seed), Algorithm: keys.ES256, RSABits: 2048, Interval: 2*pre + w.span(2*time.Hour, 36*time.Hour),
+		PrePublish: pre, Standby: w.rng.IntN(3), ClockSkew: skew, AccessTTL: w.span(time.Minute, time.Hour),
+	}
+	w.skew = skew / 2 // so that two clocks differ by skew at most, whoever the manager is
+	if seed%2 == 0 {
+		w.skew = skew // one manager for ever: its offset is constant
+	}
+	w.managerOffset = w.offset()
+	for range w.rng.IntN(3) {
+		w.addPod(true)
+		w.addPod(false)
+	}
+	for range 3 {
+		w.verifiers = append(w.verifiers, &verifier{offset: w.offset()})
+	}
+	w.begin(seed)
+	return w
+}
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// begin puts the endless chains of events on the agenda.
+func (w *world) begin(seed uint64) {
+	w.after(0, w.reconcile)
+	for _, v := range w.verifiers {
+		w.after(w.span(0, w.limit), func() { w.fetch(v) })
+	}
+	w.every(20*time.Minute, 8*time.Hour, func() { w.addPod(w.chance(2)) })
+	w.every(20*time.Minute, 8*time.Hour, w.removePod)
+	w.every(10*time.Minute, 6*time.Hour, w.restartPod)
+	w.every(6*time.Hour, 72*time.Hour, w.partition)
+	w.every(6*time.Hour, 96*time.Hour, w.editTTL)
+	w.every(24*time.Hour, 240*time.Hour, w.editPolicy)
+	w.every(48*time.Hour, 480*time.Hour, w.loseKey)
+	w.every(48*time.Hour, 480*time.Hour, w.managerDown)
+	w.every(48*time.Hour, 480*time.Hour, w.leap)
+	w.every(72*time.Hour, 960*time.Hour, w.loseRing)
+	w.every(72*time.Hour, 960*time.Hour, w.restoreRing)
+	w.every(240*time.Hour, 960*time.Hour, w.scaleToZero)
+	if seed%2 == 1 {
+		w.every(12*time.Hour, 96*time.Hour, func() { w.managerOffset = w.offset() }) // another manager leads
+	}
+}
+
+func (w *world) run() {
+	for len(w.agenda) > 0 && w.failure == "" {
+		e := heap.Pop(&w.agenda).(event)
+		if e.at.After(w.end) {
+			return
+		}
+		w.t = e.at
+		w.sign()  // everybody signed until now
+		w.check() // and every token was tried everywhere
+		e.do()
+		w.sign()
+		w.check()
+		w.events++
+	}
+}
+
+func (w *world) chance(n int) bool { return w.rng.IntN(n) == 0 }
+
+func (w *world) span(from, to time.Duration) time.Duration {
+	return from + time.Duration(w.rng.Int64N(int64(to-from)+1))
+}
+
+// offset is a random clock within the bounds, often at one of them.
+func (w *world) offset() time.Duration {
+	switch w.rng.IntN(4) {
+	case 0:
+		return w.skew
+	case 1:
+		return -w.skew
+	}
+	return w.span(-w.skew, w.skew)
+}
+
+func (w *world) after(d time.Duration, do func()) {
+	w.names++
+	heap.Push(&w.agenda, event{at: w.t.Add(d), seq: w.names, do: do})
+}
+
+func (w *world) every(from, to time.Duration, do func()) {
+	var again func()
+	again = func() {
+		do()
+		w.after(w.span(from, to), again)
+	}
+	w.after(w.span(from, to), again)
+}
+
+func (w *world) log(format string, args ...any) {
+	line := w.t.Format("01-02 15:04:05.000 ") + fmt.Sprintf(format, args...)
+	if w.lastLine = append(w.lastLine, line); len(w.lastLine) > 60 {
+		w.lastLine = w.lastLine[1:]
+	}
+}
+
+func (w *world) fail(format string, args ...any) {
+	if w.failure == "" {
+		w.failure = fmt.Sprintf(format, args...)
+		w.log("FAILED: %s", w.failure)
+	}
+}
+
+func (w *world) ready(p *pod) bool {
+	return !p.gone && p.doc != nil && len(p.doc.kids) > 0 && !w.t.Before(p.downUntil)
+}
+
+// sign lets every signer sign one token now; only the latest expiry of each key matters.
+func (w *world) sign() {
+	for _, p := range w.pods {
+		if !p.signer || !w.ready(p) || p.doc.active == "" {
+			continue
+		}
+		exp := w.t.Add(p.offset + p.doc.ttl)
+		if exp.After(p.latestExp[p.doc.active]) {
+			p.latestExp[p.doc.active] = exp
+		}
+		if exp.After(w.maxExp[p.doc.active]) {
+			w.maxExp[p.doc.active] = exp
+		}
+	}
+}
+
+// check asserts the promises. A token is unexpired if the verifier's own clock says so.
+func (w *world) check() {
+	for kid, exp := range w.maxExp {
+		if w.t.After(exp.Add(2 * w.skew)) {
+			delete(w.maxExp, kid)
+			continue
+		}
+		for _, p := range w.pods {
+			if w.ready(p) && !w.t.Add(p.offset).After(exp) && !p.doc.has(kid) {
+				w.fail("%s (epoch %d) refuses a token of %s that expires %s", p.name, p.doc.epoch, kid, exp.Format(time.RFC3339))
+			}
+		}
+		for i, v := range w.verifiers {
+			if w.t.Sub(v.fetched) > w.limit || w.t.Add(v.offset).After(exp) || w.t.Before(w.excused[kid]) {
+				continue
+			}
+			if !slices.Contains(v.kids, kid) {
+				w.fail("third party %d (fetched %s) refuses a token of %s that expires %s", i, v.fetched.Format(time.RFC3339), kid, exp.Format(time.RFC3339))
+			}
+		}
+	}
+	if w.ring == nil {
+		return
+	}
+	for i := range w.ring.Keys {
+		k := &w.ring.Keys[i]
+		if s, ok := w.secrets[k.Sequence]; !ok && w.excused["lost "+k.KID].IsZero() || ok && s.KID != k.KID {
+			w.fail("the Secret of live key %s is gone", k.KID)
+		}
+	}
+}
+
+// fetch is a third party that refreshes its JWKS from any token service that serves.
+func (w *world) fetch(v *verifier) {
+	var from []*pod
+	for _, p := range w.pods {
+		if p.signer && w.ready(p) {
+			from = append(from, p)
+		}
+	}
+	if len(from) == 0 {
+		w.after(10*time.Second, func() { w.fetch(v) })
+		return
+	}
+	v.kids, v.fetched = from[w.rng.IntN(len(from))].doc.kids, w.t
+	w.after(w.span(w.limit/4, w.limit), func() { w.fetch(v) })
+}
+
+// observe is the manager reading the world; w.ring must exist or be absent for good.
+func (w *world) observe() keys.Observed {
+	o := keys.Observed{Material: map[string]keys.MaterialState{}, RotateRequested: w.request}
+	if w.ring != nil {
+		o.Ring = *w.ring.Clone()
+	}
+	if w.cached == nil || w.t.Sub(w.cachedAt) > 2*time.Minute || !w.chance(3) {
+		w.cached, w.cachedAt = w.ask(), w.t
+	}
+	o.Replicas = w.cached
+	for _, k := range o.Ring.Keys {
+		o.Material[k.KID] = keys.MaterialMissing
+		if s, ok := w.secrets[k.Sequence]; ok && s.KID == k.KID {
+			o.Material[k.KID] = keys.MaterialPresent
+		}
+	}
+	for _, s := range slices.Sorted(maps.Keys(w.secrets)) {
+		o.Stored = append(o.Stored, s)
+		if k := w.secrets[s]; s >= o.Ring.NextSequence && o.Generated == nil {
+			o.Generated = &k
+		}
+	}
+	return o
+}
+
+// ask collects the reports of all pods.
+func (w *world) ask() []keys.Replica {
+	var all []keys.Replica
+	for _, p := range w.pods {
+		r := keys.Replica{Name: p.name, Signer: p.signer}
+		if !w.t.Before(p.downUntil) && !w.t.Before(p.partitionUntil) && !w.chance(50) {
+			r.Reachable, r.Clock, r.Read = true, w.t.Add(p.offset), w.now()
+			r.LatestExp = maps.Clone(p.latestExp)
+			if p.doc != nil {
+				r.Epoch, r.KIDs, r.ActiveKID = p.doc.epoch, p.doc.kids, p.doc.active
+			}
+			if !p.signer {
+				r.ActiveKID = ""
+			}
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+func (w *world) now() time.Time { return w.t.Add(w.managerOffset + w.managerLeap) }

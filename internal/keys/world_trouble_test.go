@@ -1,0 +1,176 @@
+package keys_test
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/keys"
+)
+
+// settled is how long a pod lives at least: longer than the manager takes to notice it.
+const settled = 45 * time.Minute
+
+func (w *world) addPod(signer bool) {
+	if len(w.pods) >= 9 {
+		return
+	}
+	w.names++
+	kind := map[bool]string{true: "tokenservice", false: "edge"}[signer]
+	p := &pod{name: fmt.Sprintf("%s-%d", kind, w.names), signer: signer, offset: w.offset(), born: w.t, latestExp: map[string]time.Time{}}
+	// A kubelet may read a Secret that is seconds old.
+	seen := w.t.Add(-w.span(0, 10*time.Second))
+	for _, d := range w.history[signer] {
+		if !d.at.After(seen) {
+			p.doc, p.mounted = d, d
+		}
+	}
+	w.pods = append(w.pods, p)
+	if head := w.heads[signer]; head != nil && head.newer(p.doc) {
+		w.send(p, head, w.span(0, 90*time.Second))
+	}
+}
+
+// spare finds a pod that may go or restart while others of its kind serve.
+func (w *world) spare() *pod {
+	if len(w.pods) == 0 {
+		return nil
+	}
+	p := w.pods[w.rng.IntN(len(w.pods))]
+	others := 0
+	for _, o := range w.pods {
+		if o != p && o.signer == p.signer && w.ready(o) {
+			others++
+		}
+	}
+	if others == 0 || w.t.Sub(p.born) < settled {
+		return nil
+	}
+	return p
+}
+
+func (w *world) removePod() {
+	if p := w.spare(); p != nil {
+		w.drop(p)
+	}
+}
+
+func (w *world) drop(p *pod) {
+	p.gone = true
+	w.pods = slices.DeleteFunc(w.pods, func(o *pod) bool { return o == p })
+	w.log("%s is gone", p.name)
+}
+
+func (w *world) restartPod() {
+	p := w.spare()
+	if p == nil {
+		return
+	}
+	p.downUntil, p.born = w.t.Add(w.span(time.Second, 30*time.Second)), w.t
+	p.latestExp = map[string]time.Time{}
+	p.doc = p.mounted
+	if w.chance(3) {
+		p.offset = w.offset() // on another node
+	}
+}
+
+func (w *world) partition() {
+	if p := w.spare(); p != nil {
+		p.partitionUntil = w.t.Add(w.span(time.Minute, 24*time.Hour))
+		w.log("%s is cut off until %s", p.name, p.partitionUntil.Format(time.RFC3339))
+		w.counts["partitions"]++
+	}
+}
+
+func (w *world) editTTL() { w.policy.AccessTTL = w.span(time.Minute, time.Hour) }
+
+func (w *world) editPolicy() {
+	switch w.rng.IntN(4) {
+	case 0:
+		w.policy.Standby = w.rng.IntN(3)
+	case 1:
+		w.policy.Algorithm = []keys.Algorithm{keys.RS256, keys.ES256, keys.EdDSA}[w.rng.IntN(3)]
+		w.log("algorithm %s", w.policy.Algorithm)
+	case 2:
+		w.policy.Manual = !w.policy.Manual && w.chance(3)
+	default:
+		w.names++
+		w.request = fmt.Sprint("request ", w.names)
+	}
+}
+
+// loseKey deletes a private Secret behind the manager's back.
+func (w *world) loseKey() {
+	if w.ring == nil || len(w.ring.Keys) == 0 {
+		return
+	}
+	k := w.ring.Keys[w.rng.IntN(len(w.ring.Keys))]
+	w.log("somebody deletes the Secret of %s (%s)", k.KID, k.State)
+	w.excused["lost "+k.KID] = w.t
+	delete(w.secrets, k.Sequence)
+	w.counts["keys lost"]++
+}
+
+// managerDown removes every planned run of the manager for hours or days.
+func (w *world) managerDown() {
+	pause := w.span(time.Hour, 72*time.Hour)
+	resume := w.t.Add(pause)
+	real := w.next
+	w.next = func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		if w.t.Before(resume) {
+			return keys.Plan{}
+		}
+		return real(now, p, o)
+	}
+	w.after(pause, func() { w.next = real })
+	w.log("the manager is down until %s", resume.Format(time.RFC3339))
+}
+
+// leap makes the manager's clock wrong by days for some minutes. The replicas contradict it.
+func (w *world) leap() {
+	if len(w.pods) < 3 {
+		return // with nobody to ask, a leap cannot be told from a long sleep
+	}
+	w.managerLeap = w.span(10*time.Minute, 200*time.Hour)
+	if w.chance(2) {
+		w.managerLeap = -w.managerLeap
+	}
+	w.log("the manager's clock leaps by %s", w.managerLeap)
+	w.after(w.span(time.Minute, time.Hour), func() { w.managerLeap = 0 })
+}
+
+// loseRing deletes the ring Secret.
+func (w *world) loseRing() {
+	if w.ring == nil || w.managerLeap != 0 {
+		return
+	}
+	w.log("somebody deletes the ring")
+	w.ring = nil
+	w.version++
+}
+
+// restoreRing puts an older ring in the place of the present one.
+func (w *world) restoreRing() {
+	if w.ring == nil || len(w.oldRings) == 0 || w.managerLeap != 0 {
+		return
+	}
+	w.ring = w.oldRings[w.rng.IntN(len(w.oldRings))].Clone()
+	for _, k := range w.ring.Keys {
+		w.excused["lost "+k.KID] = w.t
+	}
+	w.log("somebody restores ring %d", w.ring.Epoch)
+	w.version++
+	w.counts["restores"]++
+}
+
+func (w *world) scaleToZero() {
+	w.log("scaled to zero")
+	for _, p := range slices.Clone(w.pods) {
+		w.drop(p)
+	}
+	back := w.span(time.Minute, 48*time.Hour)
+	for range 2 {
+		w.after(back, func() { w.addPod(true) })
+		w.after(back, func() { w.addPod(false) })
+	}
+}
