@@ -239,13 +239,6 @@ func checkRSA(k *rsa.PrivateKey, members object) (crypto.Signer, error) {
 	return fresh, nil
 }
 
-// text returns the member as a string, empty if it is absent or not a string.
-func (o object) text(name string) string {
-	raw, _ := o.get(name)
-	s, _ := asString(raw)
-	return s
-}
-
 // smallOrderPoints are the encodings of the points whose order divides 8, without the sign bit, canonical or not. A
 // signature under such a key verifies for messages that nobody signed.
 var smallOrderPoints = [...]string{

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/keyturn/keyturn/internal/secret"
 )
@@ -29,6 +31,8 @@ type Claims struct {
 
 // protocolClaims are the names that mean something to a verifier, ours or another's.
 var protocolClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "sid", "azp", "scope", "cnf", "nonce", "auth_time", "acr", "amr", "act", "may_act"}
+
+func isProtocolClaim(name string) bool { return slices.Contains(protocolClaims, name) }
 
 // Type is the `typ` of an access token (RFC 9068, section 2.1).
 const Type = "at+jwt"
@@ -71,6 +75,8 @@ func (c Claims) encode() ([]byte, error) {
 	switch {
 	case c.Issuer == "" || c.Subject == "" || c.ID == "" || c.ClientID == "":
 		return nil, errors.New("an access token needs iss, sub, jti and client_id")
+	case !utf8.ValidString(c.Issuer + c.Subject + c.ID + c.ClientID + c.SessionID + strings.Join(c.Audience, "")):
+		return nil, errors.New("an access token's claims must be UTF-8") // the encoder would replace what is not
 	case len(c.Audience) == 0 || slices.Contains(c.Audience, ""):
 		return nil, errors.New("an access token needs an audience")
 	case c.IssuedAt.Unix() < 0 || c.ExpiresAt.Unix() > maxNumericDate || c.ExpiresAt.Unix() <= c.IssuedAt.Unix():
@@ -107,8 +113,11 @@ func (c Claims) encode() ([]byte, error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Custom)) {
-		if name == "" || (object{{name: name}}).misspelt(protocolClaims...) || slices.Contains(protocolClaims, name) {
+		if name == "" || (object{{name: name}}).misspelt(protocolClaims...) || isProtocolClaim(name) {
 			return nil, fmt.Errorf("custom claim %q: that name belongs to the protocol", clip(name))
+		}
+		if !utf8.ValidString(name + c.Custom[name]) {
+			return nil, fmt.Errorf("custom claim %q must be UTF-8", clip(name))
 		}
 		if err := add(name, c.Custom[name]); err != nil {
 			return nil, err
