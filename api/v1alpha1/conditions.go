@@ -66,6 +66,7 @@ const (
 //	SnapshotFull         Ready, Accepted=False                  the configuration is too large: make it smaller
 //	SnapshotRefused      KeysLoaded=False                       a replica refused a document: see its log
 //	ForeignObject        Ready=False                            an object of that name is not ours: rename or delete it
+//	InUse                Ready=False                            the set is being deleted: delete the TokenService first
 //	WorkloadUnavailable  Available=False                        kubectl describe the named workload
 const (
 	ReasonReady               = "Ready"
@@ -96,5 +97,6 @@ const (
 	ReasonSnapshotFull        = "SnapshotFull"
 	ReasonSnapshotRefused     = "SnapshotRefused"
 	ReasonForeignObject       = "ForeignObject"
+	ReasonInUse               = "InUse"
 	ReasonWorkloadUnavailable = "WorkloadUnavailable"
 )

@@ -1,0 +1,178 @@
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/snapshot"
+)
+
+// Bounds of asking the replicas.
+const (
+	statusTimeout  = 2 * time.Second
+	statusMaxBytes = 256 << 10
+	statusAtOnce   = 16
+)
+
+// replica is a pod that runs or ran one of our workloads, and what it says about itself.
+type replica struct {
+	pod    *corev1.Pod
+	signer bool
+	// status is nil when the replica could not be asked; err says why.
+	status *snapshot.Status
+	err    error
+	// read is the manager's clock when the answer came.
+	read time.Time
+}
+
+// revisionLoaded tells whether the replica works with the document of that revision or a newer one.
+func (r *replica) revisionLoaded(revision int64) bool {
+	return r.status != nil && r.status.Revision >= revision
+}
+
+// StatusReader asks one pod for its status.
+type StatusReader interface {
+	Read(ctx context.Context, pod *corev1.Pod) (*snapshot.Status, error)
+}
+
+// HTTPStatus asks over the pod's internal port. The zero value is not usable, see [NewHTTPStatus].
+type HTTPStatus struct{ client *http.Client }
+
+// NewHTTPStatus returns a reader with its own bounded connections.
+func NewHTTPStatus() *HTTPStatus {
+	return &HTTPStatus{client: &http.Client{
+		Timeout: statusTimeout,
+		Transport: &http.Transport{
+			MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second,
+			ResponseHeaderTimeout: statusTimeout, Proxy: nil,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Read returns what the pod answers. An answer of another pod, which got the address meanwhile, is an error.
+func (h *HTTPStatus) Read(ctx context.Context, pod *corev1.Pod) (*snapshot.Status, error) {
+	if pod.Status.PodIP == "" {
+		return nil, fmt.Errorf("the pod has no address yet")
+	}
+	url := "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(portInternal)) + "/status"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := h.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close() //nolint:errcheck // nothing is written
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("it answers %s", response.Status)
+	}
+	var status snapshot.Status
+	if err := json.NewDecoder(io.LimitReader(response.Body, statusMaxBytes)).Decode(&status); err != nil {
+		return nil, fmt.Errorf("its status is no JSON of this version: %w", err)
+	}
+	if status.Instance != pod.Name {
+		return nil, fmt.Errorf("its address answers as %q", status.Instance)
+	}
+	return &status, nil
+}
+
+// replicasOf finds the replicas of a TokenService and asks each. They are ordered by name.
+func (b *base) replicasOf(ctx context.Context, tsvc *keyturnv1alpha1.TokenService) ([]replica, error) {
+	owners, err := b.workloadOwners(ctx, tsvc)
+	if err != nil {
+		return nil, err
+	}
+	var pods corev1.PodList
+	if err := b.client.List(ctx, &pods, client.InNamespace(tsvc.Namespace), client.MatchingLabels{keyturnv1alpha1.LabelTokenService: tsvc.Name}); err != nil {
+		return nil, err
+	}
+	var found []replica
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		owner := metav1.GetControllerOf(pod)
+		if owner == nil || !started(pod) {
+			continue
+		}
+		if signer, ours := owners[owner.UID]; ours {
+			found = append(found, replica{pod: pod, signer: signer})
+		}
+	}
+	slices.SortFunc(found, func(a, b replica) int { return strings.Compare(a.pod.Name, b.pod.Name) })
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(statusAtOnce)
+	for i := range found {
+		group.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+			defer cancel()
+			found[i].status, found[i].err = b.status.Read(ctx, found[i].pod)
+			found[i].read = b.now()
+			return nil
+		})
+	}
+	return found, group.Wait()
+}
+
+// workloadOwners returns the UIDs that control the pods of the workloads: the StatefulSet of the token service (true)
+// and the ReplicaSets of the edge (false).
+func (b *base) workloadOwners(ctx context.Context, tsvc *keyturnv1alpha1.TokenService) (map[types.UID]bool, error) {
+	owners := map[types.UID]bool{}
+	names := namesOf(tsvc)
+	var set appsv1.StatefulSet
+	err := b.client.Get(ctx, types.NamespacedName{Namespace: tsvc.Namespace, Name: names.tokenService}, &set)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, err
+	}
+	if err == nil && metav1.IsControlledBy(&set, tsvc) {
+		owners[set.UID] = true
+	}
+	var edge appsv1.Deployment
+	err = b.client.Get(ctx, types.NamespacedName{Namespace: tsvc.Namespace, Name: names.edge}, &edge)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, err
+	}
+	if err != nil || !metav1.IsControlledBy(&edge, tsvc) {
+		return owners, nil
+	}
+	var replicaSets appsv1.ReplicaSetList
+	if err := b.client.List(ctx, &replicaSets, client.InNamespace(tsvc.Namespace), client.MatchingLabels{keyturnv1alpha1.LabelTokenService: tsvc.Name}); err != nil {
+		return nil, err
+	}
+	for i := range replicaSets.Items {
+		if metav1.IsControlledBy(&replicaSets.Items[i], &edge) {
+			owners[replicaSets.Items[i].UID] = false
+		}
+	}
+	return owners, nil
+}
+
+// started tells whether a container of the pod has ever run and may run still: from its first start until the pod is
+// gone, terminating and crash-looping included, because it may come back with the document it has mounted.
+func started(pod *corev1.Pod) bool {
+	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+		return false
+	}
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.State.Running != nil || c.State.Terminated != nil || c.RestartCount > 0 || c.LastTerminationState.Terminated != nil {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,156 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/keys"
+	"github.com/keyturn/keyturn/internal/keysecret"
+	"github.com/keyturn/keyturn/internal/token"
+)
+
+func ownerOf(set *keyturnv1alpha1.SigningKeySet) keysecret.Owner {
+	return keysecret.Owner{Namespace: set.Namespace, Name: set.Name, UID: string(set.UID)}
+}
+
+// readRing reads the ring live. Without one it returns nil; one that cannot be believed is a stopped error, returned
+// with the Secret it came from.
+func (b *base) readRing(ctx context.Context, set *keyturnv1alpha1.SigningKeySet) (*keys.Ring, *corev1.Secret, error) {
+	var secret corev1.Secret
+	err := b.live.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: keysecret.RingName(set.Name)}, &secret)
+	if apierrors.IsNotFound(err) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	ring, err := keysecret.DecodeRing(&secret, ownerOf(set))
+	if err != nil {
+		return nil, &secret, stop(keyturnv1alpha1.ConditionReady, keyturnv1alpha1.ReasonRingInvalid, "Secret %s: %v", secret.Name, err)
+	}
+	return &ring, &secret, nil
+}
+
+// writeRing is the commit: it replaces exactly the ring that was read, or fails with a conflict.
+func (r *signingKeySetReconciler) writeRing(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, current *corev1.Secret, ring *keys.Ring) error {
+	secret, err := keysecret.EncodeRing(ownerOf(set), ring)
+	if err != nil {
+		return err
+	}
+	if current == nil {
+		err = r.client.Create(ctx, secret, client.FieldOwner(keyturnv1alpha1.ManagerName))
+	} else {
+		secret.UID, secret.ResourceVersion = current.UID, current.ResourceVersion
+		err = r.client.Update(ctx, secret, client.FieldOwner(keyturnv1alpha1.ManagerName))
+	}
+	if err != nil {
+		return fmt.Errorf("write the ring: %w", err)
+	}
+	set.Status.RingDigest, set.Status.Epoch = keysecret.Digest(secret), ring.Epoch
+	return nil
+}
+
+// createKey makes a key and stores it. A second manager that does the same collides here.
+func (r *signingKeySetReconciler) createKey(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, wanted *keys.Generate) error {
+	private, err := token.Generate(token.Algorithm(wanted.Algorithm), wanted.Bits)
+	if err != nil {
+		return fmt.Errorf("generate a key: %w", err)
+	}
+	secret, err := keysecret.EncodeKey(ownerOf(set), wanted.Sequence, private)
+	if err != nil {
+		return err
+	}
+	if err := r.client.Create(ctx, secret, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {
+		return fmt.Errorf("store key number %d: %w", wanted.Sequence, err)
+	}
+	return nil
+}
+
+// removeKeys deletes the Secrets of keys that are gone from the ring.
+func (r *signingKeySetReconciler) removeKeys(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, sequences []int64) error {
+	for _, sequence := range sequences {
+		var secret corev1.Secret
+		secret.Namespace, secret.Name = set.Namespace, keysecret.KeyName(set.Name, sequence)
+		if err := r.client.Delete(ctx, &secret); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete key number %d: %w", sequence, err)
+		}
+	}
+	return nil
+}
+
+// destroyKeys deletes everything that the set has made, the ring last: until then a repeat finds its way.
+func (r *signingKeySetReconciler) destroyKeys(ctx context.Context, set *keyturnv1alpha1.SigningKeySet) error {
+	mine := []client.ListOption{client.InNamespace(set.Namespace), client.MatchingLabels{keyturnv1alpha1.LabelSigningKeySet: set.Name}}
+	var list corev1.SecretList
+	if err := r.live.List(ctx, &list, mine...); err != nil {
+		return err
+	}
+	for i := range list.Items {
+		secret := &list.Items[i]
+		if _, isKey := keysecret.Sequence(set.Name, secret.Name); !isKey || secret.Type != keysecret.KeyType {
+			continue
+		}
+		if err := r.client.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	jwks := &corev1.ConfigMap{}
+	jwks.Namespace, jwks.Name = set.Namespace, keysecret.JWKSName(set.Name)
+	if err := r.client.Delete(ctx, jwks); client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	ring := &corev1.Secret{}
+	ring.Namespace, ring.Name = set.Namespace, keysecret.RingName(set.Name)
+	return client.IgnoreNotFound(r.client.Delete(ctx, ring))
+}
+
+// projectJWKS keeps the public ConfigMap as the ring has it. Nothing of Keyturn reads it.
+func (r *signingKeySetReconciler) projectJWKS(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, ring *keys.Ring) error {
+	desired, err := keysecret.EncodeJWKS(ownerOf(set), ring)
+	if err != nil {
+		return err
+	}
+	var current corev1.ConfigMap
+	err = r.live.Get(ctx, client.ObjectKeyFromObject(desired), &current)
+	if apierrors.IsNotFound(err) {
+		return r.client.Create(ctx, desired, client.FieldOwner(keyturnv1alpha1.ManagerName))
+	}
+	if err != nil {
+		return err
+	}
+	if keysecret.SameJWKS(&current, desired) {
+		return nil
+	}
+	if current.Labels[keyturnv1alpha1.LabelSigningKeySet] != set.Name {
+		return &errForeign{"ConfigMap", current.Name}
+	}
+	desired.ResourceVersion = current.ResourceVersion
+	return r.client.Update(ctx, desired, client.FieldOwner(keyturnv1alpha1.ManagerName))
+}
+
+// readPrivateKey reads the private half of the key that signs, live and checked.
+func (b *base) readPrivateKey(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, key *keys.Key) (*token.PrivateKey, error) {
+	name := keysecret.KeyName(set.Name, key.Sequence)
+	var secret corev1.Secret
+	err := b.live.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: name}, &secret)
+	if apierrors.IsNotFound(err) {
+		return nil, stop(keyturnv1alpha1.ConditionKeysLoaded, keyturnv1alpha1.ReasonKeyMaterialLost, "Secret %s, the private half of key %s, is gone: the replicas go on with the copy they have until another key takes over", name, short(key.KID))
+	}
+	if err != nil {
+		return nil, err
+	}
+	private, public, err := keysecret.DecodeKey(&secret, ownerOf(set), key.Sequence)
+	if err == nil && public.KID != key.KID {
+		err = fmt.Errorf("it holds key %s", short(public.KID))
+	}
+	if err != nil {
+		return nil, stop(keyturnv1alpha1.ConditionKeysLoaded, keyturnv1alpha1.ReasonKeySecretInvalid, "Secret %s, the private half of key %s, is refused: %v; the replicas go on with the copy they have until another key takes over", name, short(key.KID), err)
+	}
+	return private, nil
+}

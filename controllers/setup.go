@@ -1,0 +1,166 @@
+package controllers
+
+import (
+	"context"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+)
+
+// Options are what the controllers need besides the manager.
+type Options struct {
+	// Image is the container image of the token service and the edge. Required.
+	Image string
+	// Status asks the replicas; by default over HTTP.
+	Status StatusReader
+	// Now is the clock; by default time.Now.
+	Now func() time.Time
+}
+
+// CacheOptions bound the manager's cache to what Keyturn has made: the Secrets of others are never held in memory.
+func CacheOptions() cache.Options {
+	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{keyturnv1alpha1.LabelManagedBy: keyturnv1alpha1.ManagerName})}
+	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+		&corev1.Secret{}: ours, &corev1.ConfigMap{}: ours, &corev1.Pod{}: ours, &corev1.Service{}: ours,
+		&corev1.ServiceAccount{}: ours, &appsv1.Deployment{}: ours, &appsv1.StatefulSet{}: ours, &appsv1.ReplicaSet{}: ours,
+	}}
+}
+
+// Setup adds the three controllers to the manager.
+func Setup(mgr ctrl.Manager, options Options) error {
+	shared := &base{
+		client: mgr.GetClient(), live: mgr.GetAPIReader(), scheme: mgr.GetScheme(),
+		recorder: mgr.GetEventRecorder(keyturnv1alpha1.ManagerName),
+		status:   options.Status, now: options.Now, image: options.Image,
+	}
+	if shared.status == nil {
+		shared.status = NewHTTPStatus()
+	}
+	if shared.now == nil {
+		shared.now = time.Now
+	}
+	set := &signingKeySetReconciler{shared}
+	err := ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.SigningKeySet{}).
+		Watches(&keyturnv1alpha1.TokenService{}, handler.EnqueueRequestsFromMapFunc(setOfService)).
+		Watches(&keyturnv1alpha1.TokenPolicy{}, handler.EnqueueRequestsFromMapFunc(shared.setsOfPolicy)).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(byLabel(keyturnv1alpha1.LabelSigningKeySet))).
+		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(byLabel(keyturnv1alpha1.LabelSigningKeySet))).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(shared.setOfPod)).
+		Complete(set)
+	if err != nil {
+		return err
+	}
+	service := &tokenServiceReconciler{base: shared}
+	err = ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.TokenService{}).
+		Owns(&appsv1.StatefulSet{}).Owns(&appsv1.Deployment{}).Owns(&corev1.Service{}).Owns(&corev1.ServiceAccount{}).Owns(&corev1.Secret{}).
+		Watches(&keyturnv1alpha1.SigningKeySet{}, handler.EnqueueRequestsFromMapFunc(shared.servicesUsing(usesSet))).
+		Watches(&keyturnv1alpha1.TokenPolicy{}, handler.EnqueueRequestsFromMapFunc(shared.servicesUsing(usesPolicy))).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(shared.servicesOfRing)).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(byLabel(keyturnv1alpha1.LabelTokenService))).
+		Complete(service)
+	if err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.TokenPolicy{}).
+		Watches(&keyturnv1alpha1.TokenService{}, handler.EnqueueRequestsFromMapFunc(policyOfService)).
+		Complete(&tokenPolicyReconciler{shared})
+}
+
+func requestFor(namespace, name string) []reconcile.Request {
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}}
+}
+
+// byLabel finds the object that a derived object's label names.
+func byLabel(label string) handler.MapFunc {
+	return func(_ context.Context, object client.Object) []reconcile.Request {
+		return requestFor(object.GetNamespace(), object.GetLabels()[label])
+	}
+}
+
+func setOfService(_ context.Context, object client.Object) []reconcile.Request {
+	tsvc, ok := object.(*keyturnv1alpha1.TokenService)
+	if !ok {
+		return nil
+	}
+	return requestFor(tsvc.Namespace, tsvc.Spec.SigningKeySetRef.Name)
+}
+
+func policyOfService(_ context.Context, object client.Object) []reconcile.Request {
+	tsvc, ok := object.(*keyturnv1alpha1.TokenService)
+	if !ok {
+		return nil
+	}
+	return requestFor(tsvc.Namespace, tsvc.Spec.TokenPolicyRef.Name)
+}
+
+func usesSet(tsvc *keyturnv1alpha1.TokenService, name string) bool {
+	return tsvc.Spec.SigningKeySetRef.Name == name
+}
+
+func usesPolicy(tsvc *keyturnv1alpha1.TokenService, name string) bool {
+	return tsvc.Spec.TokenPolicyRef.Name == name
+}
+
+// servicesUsing finds the TokenServices that refer to an object.
+func (b *base) servicesUsing(uses func(*keyturnv1alpha1.TokenService, string) bool) handler.MapFunc {
+	return func(ctx context.Context, object client.Object) []reconcile.Request {
+		return b.services(ctx, object.GetNamespace(), func(tsvc *keyturnv1alpha1.TokenService) bool { return uses(tsvc, object.GetName()) })
+	}
+}
+
+// servicesOfRing finds the TokenServices whose documents are made from a ring or a key.
+func (b *base) servicesOfRing(ctx context.Context, object client.Object) []reconcile.Request {
+	set := object.GetLabels()[keyturnv1alpha1.LabelSigningKeySet]
+	if set == "" {
+		return nil
+	}
+	return b.services(ctx, object.GetNamespace(), func(tsvc *keyturnv1alpha1.TokenService) bool { return usesSet(tsvc, set) })
+}
+
+// setsOfPolicy finds the sets whose keys sign under a policy: its lifetimes decide how long a key verifies.
+func (b *base) setsOfPolicy(ctx context.Context, object client.Object) []reconcile.Request {
+	var out []reconcile.Request
+	for _, r := range b.services(ctx, object.GetNamespace(), func(tsvc *keyturnv1alpha1.TokenService) bool { return usesPolicy(tsvc, object.GetName()) }) {
+		var tsvc keyturnv1alpha1.TokenService
+		if err := b.client.Get(ctx, r.NamespacedName, &tsvc); err == nil {
+			out = append(out, setOfService(ctx, &tsvc)...)
+		}
+	}
+	return out
+}
+
+func (b *base) setOfPod(ctx context.Context, object client.Object) []reconcile.Request {
+	var tsvc keyturnv1alpha1.TokenService
+	name := types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetLabels()[keyturnv1alpha1.LabelTokenService]}
+	if name.Name == "" || b.client.Get(ctx, name, &tsvc) != nil {
+		return nil
+	}
+	return setOfService(ctx, &tsvc)
+}
+
+func (b *base) services(ctx context.Context, namespace string, wanted func(*keyturnv1alpha1.TokenService) bool) []reconcile.Request {
+	var all keyturnv1alpha1.TokenServiceList
+	if err := b.client.List(ctx, &all, client.InNamespace(namespace)); err != nil {
+		return nil // the steady poll comes by
+	}
+	var out []reconcile.Request
+	for i := range all.Items {
+		if wanted(&all.Items[i]) {
+			out = append(out, requestFor(namespace, all.Items[i].Name)...)
+		}
+	}
+	return out
+}

@@ -1,0 +1,173 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/keys"
+)
+
+// maxSteps bounds how many plans one reconcile carries out. A first key takes four.
+const maxSteps = 8
+
+// signingKeySetReconciler walks the keys of a set through their life.
+type signingKeySetReconciler struct{ *base }
+
+// Reconcile implements [reconcile.Reconciler].
+func (r *signingKeySetReconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	var set keyturnv1alpha1.SigningKeySet
+	if err := r.client.Get(ctx, request.NamespacedName, &set); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !set.DeletionTimestamp.IsZero() {
+		return outcome(r.delete(ctx, &set), pollSteady)
+	}
+	if controllerutil.AddFinalizer(&set, keyturnv1alpha1.FinalizerInUse) {
+		if err := r.client.Update(ctx, &set, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {
+			return outcome(err, 0)
+		}
+	}
+	before := set.Status.DeepCopy()
+	conds := conditions{&set.Status.Conditions, set.Generation}
+	after, err := r.reconcile(ctx, &set, conds)
+	if s, ok := asStopped(err); ok {
+		conds.bad(s.condition, s.reason, "%s", s.message)
+		conds.bad(keyturnv1alpha1.ConditionReady, s.reason, "%s", s.message)
+	}
+	set.Status.ObservedGeneration = set.Generation
+	if !reflect.DeepEqual(before, &set.Status) {
+		if updateErr := r.client.Status().Update(ctx, &set, client.FieldOwner(keyturnv1alpha1.ManagerName)); updateErr != nil {
+			return outcome(updateErr, 0)
+		}
+		r.announce(&set, before.Conditions, set.Status.Conditions)
+	}
+	return outcome(err, after)
+}
+
+// reconcile plans and applies until nothing is left to do now, and returns when to look again.
+func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, conds conditions) (time.Duration, error) {
+	services, err := r.servicesOf(ctx, set)
+	if err != nil {
+		return 0, err
+	}
+	for range maxSteps {
+		seen, err := r.observeSet(ctx, set, services)
+		if err != nil {
+			return 0, err
+		}
+		if seen.damage != "" || seen.plan.Found(keys.RestoreDetected) != nil || seen.plan.Found(keys.RingInvalid) != nil {
+			if err := r.rebuild(ctx, set, seen); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		if err := r.carryOut(ctx, set, seen); err != nil {
+			return 0, err
+		}
+		if seen.plan.Again() {
+			continue
+		}
+		if err := r.projectJWKS(ctx, set, &seen.ring); err != nil {
+			return 0, err
+		}
+		reportSet(set, conds, seen, r.now())
+		return pause(&seen.plan), nil
+	}
+	return pollWaiting, nil
+}
+
+// pause is when to look again: soon while replicas are waited for, at the planned instant, and now and then.
+func pause(plan *keys.Plan) time.Duration {
+	after := pollSteady
+	if plan.Requeue > 0 {
+		after = min(after, plan.Requeue)
+	}
+	if len(plan.Waiting) > 0 {
+		after = min(after, pollWaiting)
+	}
+	return after
+}
+
+// carryOut executes a plan: the key's Secret, then the ring that names it, then what the ring no longer needs.
+func (r *signingKeySetReconciler) carryOut(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, seen *observedSet) error {
+	plan := &seen.plan
+	if plan.Ring != nil {
+		if err := r.writeRing(ctx, set, seen.ringSecret, plan.Ring); err != nil {
+			return err
+		}
+		for _, t := range plan.Transitions {
+			r.recordTransition(set, t)
+		}
+		return nil // a Generate that came with it is planned again from the ring just written
+	}
+	if plan.Generate != nil {
+		if err := r.createKey(ctx, set, plan.Generate); err != nil {
+			return err
+		}
+	}
+	return r.removeKeys(ctx, set, plan.Remove)
+}
+
+// recordTransition tells a step as an Event.
+func (r *signingKeySetReconciler) recordTransition(set *keyturnv1alpha1.SigningKeySet, t keys.Transition) {
+	from := string(t.From)
+	if from == "" {
+		from = "new"
+	}
+	r.recorder.Eventf(set, nil, corev1.EventTypeNormal, string(t.Reason), string(t.To),
+		"key %s (number %d): %s -> %s", short(t.KID), t.Sequence, from, t.To)
+}
+
+// servicesOf are the TokenServices that refer to the set, with their policies.
+func (r *signingKeySetReconciler) servicesOf(ctx context.Context, set *keyturnv1alpha1.SigningKeySet) ([]keyturnv1alpha1.TokenService, error) {
+	var all keyturnv1alpha1.TokenServiceList
+	if err := r.client.List(ctx, &all, client.InNamespace(set.Namespace)); err != nil {
+		return nil, err
+	}
+	var users []keyturnv1alpha1.TokenService
+	for i := range all.Items {
+		if all.Items[i].Spec.SigningKeySetRef.Name == set.Name {
+			users = append(users, all.Items[i])
+		}
+	}
+	return users, nil
+}
+
+// delete lets a set go once nobody refers to it. With Retain the ring and the keys stay, and a set of that name adopts
+// them again.
+func (r *signingKeySetReconciler) delete(ctx context.Context, set *keyturnv1alpha1.SigningKeySet) error {
+	users, err := r.servicesOf(ctx, set)
+	if err != nil {
+		return err
+	}
+	if len(users) > 0 {
+		before := set.Status.DeepCopy()
+		conds := conditions{&set.Status.Conditions, set.Generation}
+		conds.bad(keyturnv1alpha1.ConditionReady, keyturnv1alpha1.ReasonInUse, "deletion waits: TokenService %s still signs with this set; delete it first", users[0].Name)
+		if reflect.DeepEqual(before, &set.Status) {
+			return nil
+		}
+		if err := r.client.Status().Update(ctx, set, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {
+			return err
+		}
+		r.announce(set, before.Conditions, set.Status.Conditions)
+		return nil
+	}
+	if set.Spec.DeletionPolicy == keyturnv1alpha1.DeletionDestroy {
+		if err := r.destroyKeys(ctx, set); err != nil {
+			return fmt.Errorf("destroy the keys: %w", err)
+		}
+	}
+	if controllerutil.RemoveFinalizer(set, keyturnv1alpha1.FinalizerInUse) {
+		return client.IgnoreNotFound(r.client.Update(ctx, set, client.FieldOwner(keyturnv1alpha1.ManagerName)))
+	}
+	return nil
+}

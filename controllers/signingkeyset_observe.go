@@ -1,0 +1,235 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/keys"
+	"github.com/keyturn/keyturn/internal/keysecret"
+)
+
+// observedSet is all that one step of a set is decided from.
+type observedSet struct {
+	ring       keys.Ring
+	ringSecret *corev1.Secret // nil: there is none
+	// damage says why the ring cannot be believed; empty: it can.
+	damage string
+	policy keys.Policy
+	// material are the public halves of the private Secrets that exist and are sound, by sequence.
+	material map[int64]keys.Key
+	observed keys.Observed
+	plan     keys.Plan
+	users    int
+}
+
+// observeSet reads live what the planner decides from: first the ring, then the keys, then the replicas, then the time.
+func (r *signingKeySetReconciler) observeSet(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, services []keyturnv1alpha1.TokenService) (*observedSet, error) {
+	seen := &observedSet{users: len(services)}
+	ring, secret, err := r.readRing(ctx, set)
+	if s, ok := asStopped(err); ok {
+		seen.damage = s.message
+	} else if err != nil {
+		return nil, err
+	}
+	seen.ringSecret = secret
+	if ring != nil {
+		seen.ring = *ring
+	}
+	if err := r.observeMaterial(ctx, set, seen); err != nil {
+		return nil, err
+	}
+	if seen.damage == "" {
+		seen.damage = distrust(set, seen)
+	}
+	policies, err := r.policiesOf(ctx, services)
+	if err != nil {
+		return nil, err
+	}
+	seen.policy = keysPolicy(set, policies)
+	for i := range services {
+		replicas, err := r.replicasOf(ctx, &services[i])
+		if err != nil {
+			return nil, err
+		}
+		seen.observed.Replicas = append(seen.observed.Replicas, keysReplicas(replicas)...)
+	}
+	seen.observed.Ring = seen.ring
+	seen.observed.RotateRequested = set.Annotations[keyturnv1alpha1.AnnotationRotateRequestedAt]
+	if seen.damage != "" {
+		return seen, nil
+	}
+	return seen, r.planSet(ctx, set, seen)
+}
+
+// planSet asks the planner. When it wants a key whose Secret exists already, left behind by a crash or by somebody
+// else, the planner is told and asked again.
+func (r *signingKeySetReconciler) planSet(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, seen *observedSet) error {
+	for range maxSteps {
+		seen.plan = keys.Next(r.now(), seen.policy, seen.observed)
+		wanted := seen.plan.Generate
+		if wanted == nil {
+			return nil
+		}
+		public, exists, err := r.existingKey(ctx, set, wanted.Sequence)
+		switch {
+		case err != nil:
+			return err
+		case !exists:
+			return nil
+		case public == nil:
+			seen.observed.Spoiled = append(seen.observed.Spoiled, wanted.Sequence)
+		default:
+			seen.observed.Generated = public
+		}
+	}
+	return fmt.Errorf("the names %s-%d and following are taken by other Secrets: delete them", set.Name, seen.ring.NextSequence)
+}
+
+// existingKey reads the Secret of a sequence. The key is nil if the Secret cannot be used.
+func (r *signingKeySetReconciler) existingKey(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, sequence int64) (*keys.Key, bool, error) {
+	var secret corev1.Secret
+	err := r.live.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: keysecret.KeyName(set.Name, sequence)}, &secret)
+	if apierrors.IsNotFound(err) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	_, public, err := keysecret.DecodeKey(&secret, ownerOf(set), sequence)
+	if err != nil {
+		return nil, true, nil //nolint:nilerr // a Secret that cannot be used is passed over
+	}
+	return &public, true, nil
+}
+
+// observeMaterial finds the private halves.
+func (r *signingKeySetReconciler) observeMaterial(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, seen *observedSet) error {
+	var list corev1.SecretList
+	if err := r.live.List(ctx, &list, client.InNamespace(set.Namespace), client.MatchingLabels{keyturnv1alpha1.LabelSigningKeySet: set.Name}); err != nil {
+		return err
+	}
+	secrets := map[string]*corev1.Secret{}
+	for i := range list.Items {
+		secrets[list.Items[i].Name] = &list.Items[i]
+	}
+	seen.material = map[int64]keys.Key{}
+	seen.observed.Material = map[string]keys.MaterialState{}
+	for name, secret := range secrets {
+		sequence, ok := keysecret.Sequence(set.Name, name)
+		if !ok || secret.Type != keysecret.KeyType {
+			continue
+		}
+		seen.observed.Stored = append(seen.observed.Stored, sequence)
+		if _, public, err := keysecret.DecodeKey(secret, ownerOf(set), sequence); err == nil {
+			seen.material[sequence] = public
+		}
+	}
+	slices.Sort(seen.observed.Stored)
+	for i := range seen.ring.Keys {
+		k := &seen.ring.Keys[i]
+		public, sound := seen.material[k.Sequence]
+		_, exists := secrets[keysecret.KeyName(set.Name, k.Sequence)]
+		switch {
+		case sound && public.KID == k.KID:
+			seen.observed.Material[k.KID] = keys.MaterialPresent
+		case exists:
+			seen.observed.Material[k.KID] = keys.MaterialInvalid
+		default:
+			seen.observed.Material[k.KID] = keys.MaterialMissing
+		}
+	}
+	return nil
+}
+
+// distrust says why a ring that can be read must not be believed; empty if it may. The manager records the digest of
+// what it wrote, so an edit shows; and no edit can bring in a public key, because each one needs a private half in a
+// Secret of its own, or to have been known before.
+func distrust(set *keyturnv1alpha1.SigningKeySet, seen *observedSet) string {
+	status := &set.Status
+	if seen.ringSecret == nil {
+		if status.Epoch > 0 {
+			return "the ring Secret was deleted"
+		}
+		// A lone first key is what a crash before the first ring leaves behind: the planner takes it up.
+		if _, first := seen.material[1]; len(seen.material) > 1 || len(seen.material) == 1 && !first {
+			return "there are keys of an earlier set of this name, and no ring"
+		}
+		return ""
+	}
+	if seen.ring.Epoch <= status.Epoch && status.RingDigest != "" && keysecret.Digest(seen.ringSecret) != status.RingDigest {
+		return "the ring Secret was edited or restored"
+	}
+	for i := range seen.ring.Keys {
+		k := &seen.ring.Keys[i]
+		recorded := slices.ContainsFunc(status.Keys, func(s keyturnv1alpha1.KeyStatus) bool { return s.Kid == k.KID })
+		if seen.observed.Material[k.KID] != keys.MaterialPresent && !recorded {
+			return fmt.Sprintf("the ring names key %s, which this set never had", short(k.KID))
+		}
+	}
+	return ""
+}
+
+// rebuild writes a ring from what remains: the status, the private Secrets, the replicas' epochs.
+func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, seen *observedSet) error {
+	remains := keys.Remains{
+		Recorded: recordedKeys(&set.Status), Material: slices.Collect(maps.Values(seen.material)),
+		EpochFloor: max(set.Status.Epoch, seen.ring.Epoch), RevisionFloor: max(set.Status.JWKSRevision, seen.ring.Revision),
+		SequenceFloor: seen.ring.NextSequence - 1, RotateHandled: set.Status.RotateRequestObserved,
+		Tombstones: seen.ring.Tombstones,
+	}
+	why := seen.damage
+	if found := seen.plan.Found(keys.RestoreDetected); found != nil {
+		remains.Restored, why = true, found.Message
+	} else if found := seen.plan.Found(keys.RingInvalid); found != nil {
+		why = found.Message
+	}
+	for i := range seen.observed.Replicas {
+		remains.EpochFloor = max(remains.EpochFloor, seen.observed.Replicas[i].Epoch)
+	}
+	for _, sequence := range seen.observed.Stored {
+		remains.SequenceFloor = max(remains.SequenceFloor, sequence)
+	}
+	if seen.damage != "" {
+		// What an edited ring says is evidence of nothing, but for the keys that it names beside their Secrets.
+		for i := range seen.ring.Keys {
+			if k := &seen.ring.Keys[i]; knownKey(set, k.KID) {
+				remains.Seen = append(remains.Seen, *k)
+			}
+		}
+	}
+	ring := keys.Rebuild(r.now(), seen.policy, remains)
+	if err := r.writeRing(ctx, set, seen.ringSecret, &ring); err != nil {
+		return err
+	}
+	r.recorder.Eventf(set, nil, corev1.EventTypeWarning, keyturnv1alpha1.ReasonRingRestored, "Rebuild",
+		"%s: rebuilt at epoch %d from the status and %d key Secrets", why, ring.Epoch, len(seen.material))
+	return nil
+}
+
+func knownKey(set *keyturnv1alpha1.SigningKeySet, kid string) bool {
+	return slices.ContainsFunc(set.Status.Keys, func(k keyturnv1alpha1.KeyStatus) bool { return k.Kid == kid })
+}
+
+// policiesOf reads the TokenPolicies of the services; one that is missing counts for nothing.
+func (r *signingKeySetReconciler) policiesOf(ctx context.Context, services []keyturnv1alpha1.TokenService) ([]keyturnv1alpha1.TokenPolicy, error) {
+	var out []keyturnv1alpha1.TokenPolicy
+	for i := range services {
+		var policy keyturnv1alpha1.TokenPolicy
+		err := r.client.Get(ctx, types.NamespacedName{Namespace: services[i].Namespace, Name: services[i].Spec.TokenPolicyRef.Name}, &policy)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, err
+		}
+		if err == nil {
+			out = append(out, policy)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,143 @@
+package controllers
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/keys"
+)
+
+// maxShown bounds the keys and the names that a status lists.
+const (
+	maxShownKeys    = 32
+	maxShownWaiting = 16
+)
+
+// reportSet projects the ring and what the planner found into the status.
+func reportSet(set *keyturnv1alpha1.SigningKeySet, conds conditions, seen *observedSet, now time.Time) {
+	status, ring, plan := &set.Status, &seen.ring, &seen.plan
+	status.Epoch, status.JWKSRevision, status.RotateRequestObserved = ring.Epoch, ring.Revision, ring.RotateHandled
+	status.ActiveKid, status.Active, status.ActiveSince = "", "", metav1.Time{}
+	if active := ring.Active(); active != nil {
+		status.ActiveKid, status.Active, status.ActiveSince = active.KID, short(active.KID), metav1.NewTime(active.Activated)
+	}
+	status.StandbyKid, status.Standby = "", ""
+	if standby := ring.Standby(); standby != nil {
+		status.StandbyKid, status.Standby = standby.KID, short(standby.KID)
+	}
+	status.Keys = keyStatuses(ring)
+	if len(status.Keys) > maxShownKeys {
+		status.Keys = status.Keys[:maxShownKeys]
+	}
+	status.NextTransition, status.Next = nextTransition(plan), nextInWords(plan, now)
+	status.Propagation = keyturnv1alpha1.PropagationStatus{
+		Revision: ring.Revision, Replicas: fmt.Sprintf("%d/%d", plan.Loaded, plan.Total),
+		WaitingFor: plan.Waiting[:min(len(plan.Waiting), maxShownWaiting)],
+	}
+	publishedCondition(conds, seen)
+	standbyCondition(set, conds, seen)
+	findings(conds, seen)
+	sumUpSet(conds, ring)
+}
+
+func nextTransition(plan *keys.Plan) *keyturnv1alpha1.KeyTransition {
+	if plan.Next == nil {
+		return nil
+	}
+	return &keyturnv1alpha1.KeyTransition{
+		Kid: plan.Next.KID, To: keyturnv1alpha1.KeyState(plan.Next.To),
+		NotBefore: metav1.NewTime(plan.Next.NotBefore), BlockedBy: plan.Next.BlockedBy,
+	}
+}
+
+// nextInWords is the NEXT column: what happens, and when. Its instant is a text, because a date column can only show
+// the past.
+func nextInWords(plan *keys.Plan, now time.Time) string {
+	next := plan.Next
+	if next == nil {
+		return "none"
+	}
+	words := map[keys.State]string{keys.Active: "rotate", keys.Published: "publish", keys.Removed: "remove " + short(next.KID)}
+	what, ok := words[next.To]
+	if !ok {
+		what = string(next.To)
+	}
+	switch {
+	case next.NotBefore.After(now):
+		layout := "2006-01-02T15:04Z"
+		if next.NotBefore.Sub(now) < time.Hour {
+			layout = "15:04:05Z"
+		}
+		return what + " " + next.NotBefore.UTC().Format(layout)
+	case next.BlockedBy != "":
+		return what + " waits"
+	default:
+		return what + " now"
+	}
+}
+
+func publishedCondition(conds conditions, seen *observedSet) {
+	const kind = keyturnv1alpha1.ConditionPublished
+	switch plan := &seen.plan; {
+	case plan.Total == 0 && seen.users == 0:
+		conds.bad(kind, keyturnv1alpha1.ReasonNoReplicas, "no TokenService refers to this set: create one")
+	case plan.Total == 0:
+		conds.bad(kind, keyturnv1alpha1.ReasonNoReplicas, "no replica runs yet")
+	case len(plan.Waiting) > 0:
+		conds.bad(kind, keyturnv1alpha1.ReasonWaitingForReplicas, "%s", plan.Message)
+	default:
+		conds.good(kind, keyturnv1alpha1.ReasonAsExpected, "all %d replicas have loaded revision %d", plan.Total, seen.ring.Revision)
+	}
+}
+
+func standbyCondition(set *keyturnv1alpha1.SigningKeySet, conds conditions, seen *observedSet) {
+	const kind = keyturnv1alpha1.ConditionStandbyReady
+	missing := seen.plan.Found(keys.StandbyMissing)
+	switch {
+	case deref(set.Spec.Rotation.StandbyKeys, 1) == 0:
+		conds.bad(kind, keyturnv1alpha1.ReasonStandbyDisabled, "spec.rotation.standbyKeys is 0: if the active key leaks, a new one must first be published")
+	case missing != nil:
+		conds.bad(kind, keyturnv1alpha1.ReasonStandbyPending, "%s", missing.Message)
+	default:
+		conds.good(kind, keyturnv1alpha1.ReasonAsExpected, "key %s is published and can take over at once", short(set.Status.StandbyKid))
+	}
+}
+
+// findings sets the negative conditions.
+func findings(conds conditions, seen *observedSet) {
+	for _, row := range []struct {
+		kind, reason, fine string
+		finding            keys.FindingKind
+	}{
+		{keyturnv1alpha1.ConditionRotationOverdue, keyturnv1alpha1.ReasonRotationOverdue, "no rotation is late", keys.RotationOverdue},
+		{keyturnv1alpha1.ConditionClockSkewed, keyturnv1alpha1.ReasonClockSkewed, "all clocks agree within spec.clockSkew", keys.ClockSkewed},
+		{keyturnv1alpha1.ConditionKeyMaterialLost, keyturnv1alpha1.ReasonKeyMaterialLost, "every private half is in place", keys.KeyMaterialLost},
+		{keyturnv1alpha1.ConditionRestoreDetected, keyturnv1alpha1.ReasonRingRestored, "no replica holds a newer ring", keys.RestoreDetected},
+	} {
+		if found := seen.plan.Found(row.finding); found != nil {
+			conds.good(row.kind, row.reason, "%s", found.Message) // True is the problem
+			continue
+		}
+		conds.bad(row.kind, keyturnv1alpha1.ReasonAsExpected, "%s", row.fine)
+	}
+}
+
+// sumUpSet derives Ready: a key signs, its private half is there, nothing is late.
+func sumUpSet(conds conditions, ring *keys.Ring) {
+	const ready = keyturnv1alpha1.ConditionReady
+	active := ring.Active()
+	if active == nil {
+		conds.bad(ready, keyturnv1alpha1.ReasonProgressing, "no key signs yet: the first one is being loaded by the replicas")
+		return
+	}
+	for _, kind := range []string{keyturnv1alpha1.ConditionKeyMaterialLost, keyturnv1alpha1.ConditionRotationOverdue, keyturnv1alpha1.ConditionClockSkewed} {
+		if found := conds.find(kind); found != nil && problem(found) {
+			conds.bad(ready, found.Reason, "%s", found.Message)
+			return
+		}
+	}
+	conds.good(ready, keyturnv1alpha1.ReasonReady, "key %s signs", short(active.KID))
+}

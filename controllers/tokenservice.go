@@ -1,0 +1,179 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"reflect"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+)
+
+// tokenServiceReconciler makes the workloads of a TokenService and keeps their documents current.
+type tokenServiceReconciler struct {
+	*base
+	nudges nudges
+}
+
+// Reconcile implements [reconcile.Reconciler].
+func (r *tokenServiceReconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	var tsvc keyturnv1alpha1.TokenService
+	if err := r.client.Get(ctx, request.NamespacedName, &tsvc); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !tsvc.DeletionTimestamp.IsZero() {
+		return reconcile.Result{}, nil // everything made for it is owned and goes with it
+	}
+	before := tsvc.Status.DeepCopy()
+	conds := conditions{&tsvc.Status.Conditions, tsvc.Generation}
+	after, err := r.reconcile(ctx, &tsvc, conds)
+	sumUpService(conds, err)
+	tsvc.Status.ObservedGeneration = tsvc.Generation
+	if !reflect.DeepEqual(before, &tsvc.Status) {
+		if updateErr := r.client.Status().Update(ctx, &tsvc, client.FieldOwner(keyturnv1alpha1.ManagerName)); updateErr != nil {
+			return outcome(updateErr, 0)
+		}
+		r.announce(&tsvc, before.Conditions, tsvc.Status.Conditions)
+	}
+	return outcome(err, after)
+}
+
+// reconcile resolves, writes the documents, applies the workloads and reads back what the replicas have loaded. It
+// returns when to look again.
+func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, conds conditions) (time.Duration, error) {
+	refs, err := r.resolve(ctx, tsvc)
+	if err != nil {
+		return 0, err
+	}
+	// A source of users that is missing stops its logins only: keys go on rotating, tokens go on verifying.
+	if err := r.checkIdentity(ctx, tsvc, refs, conds); err != nil {
+		return 0, err
+	}
+	tsvc.Status.Endpoints = endpoints(tsvc)
+	for _, account := range serviceAccounts(tsvc) {
+		if err := r.apply(ctx, tsvc, account); err != nil {
+			return 0, err
+		}
+	}
+	for _, service := range services(tsvc) {
+		if err := r.apply(ctx, tsvc, service); err != nil {
+			return 0, err
+		}
+	}
+	if err := r.ensureFeedCredentials(ctx, tsvc); err != nil {
+		return 0, err
+	}
+	replicas, err := r.replicasOf(ctx, tsvc)
+	if err != nil {
+		return 0, err
+	}
+	feed, err := r.feedAddress(ctx, tsvc)
+	if err != nil {
+		return 0, err
+	}
+	if feed == "" {
+		return pollWaiting, nil // the Service was just made, its address is not in the cache yet
+	}
+	documents, err := r.ensureSnapshots(ctx, tsvc, refs, replicas, feed)
+	if err != nil {
+		return 0, err
+	}
+	if err := r.apply(ctx, tsvc, statefulSet(tsvc, r.image)); err != nil {
+		return 0, err
+	}
+	if err := r.apply(ctx, tsvc, deployment(tsvc, r.image)); err != nil {
+		return 0, err
+	}
+	if err := r.nudge(ctx, replicas, documents); err != nil {
+		return 0, err
+	}
+	return r.observeService(ctx, tsvc, conds, documents, replicas)
+}
+
+// resolve reads everything that the TokenService refers to. Nothing is made in place of what is missing.
+func (r *tokenServiceReconciler) resolve(ctx context.Context, tsvc *keyturnv1alpha1.TokenService) (*resolved, error) {
+	refs := &resolved{set: &keyturnv1alpha1.SigningKeySet{}, policy: &keyturnv1alpha1.TokenPolicy{}}
+	at := func(name string) types.NamespacedName {
+		return types.NamespacedName{Namespace: tsvc.Namespace, Name: name}
+	}
+	const unresolved = keyturnv1alpha1.ConditionResolvedRefs
+	if err := r.client.Get(ctx, at(tsvc.Spec.SigningKeySetRef.Name), refs.set); apierrors.IsNotFound(err) {
+		return nil, stop(unresolved, keyturnv1alpha1.ReasonKeySetNotFound, "there is no SigningKeySet %q in namespace %s: create it, or mend spec.signingKeySetRef", tsvc.Spec.SigningKeySetRef.Name, tsvc.Namespace)
+	} else if err != nil {
+		return nil, err
+	}
+	if err := r.client.Get(ctx, at(tsvc.Spec.TokenPolicyRef.Name), refs.policy); apierrors.IsNotFound(err) {
+		return nil, stop(unresolved, keyturnv1alpha1.ReasonPolicyNotFound, "there is no TokenPolicy %q in namespace %s: create it, or mend spec.tokenPolicyRef", tsvc.Spec.TokenPolicyRef.Name, tsvc.Namespace)
+	} else if err != nil {
+		return nil, err
+	}
+	ring, _, err := r.readRing(ctx, refs.set)
+	if err != nil {
+		return nil, err
+	}
+	if ring == nil || ring.Active() == nil {
+		return nil, stop(keyturnv1alpha1.ConditionKeysLoaded, keyturnv1alpha1.ReasonKeySetNotReady, "SigningKeySet %s has no active key yet: kubectl describe sks %s", refs.set.Name, refs.set.Name)
+	}
+	refs.ring = ring
+	return refs, nil
+}
+
+// checkIdentity reports on the identity sources.
+func (r *tokenServiceReconciler) checkIdentity(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, refs *resolved, conds conditions) error {
+	for _, source := range tsvc.Spec.Identity {
+		err := r.checkUsers(ctx, tsvc.Namespace, &source)
+		if s, ok := asStopped(err); ok {
+			conds.bad(s.condition, s.reason, "%s", s.message)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	conds.good(keyturnv1alpha1.ConditionResolvedRefs, keyturnv1alpha1.ReasonResolved,
+		"SigningKeySet %s, TokenPolicy %s and the identity Secrets exist", refs.set.Name, refs.policy.Name)
+	return nil
+}
+
+// checkUsers looks whether the Secret of an identity source is there and has the key that the source reads. Its
+// content is the token service's to judge.
+func (r *tokenServiceReconciler) checkUsers(ctx context.Context, namespace string, source *keyturnv1alpha1.IdentitySource) error {
+	name := source.HTPasswd.SecretRef.Name
+	var secret corev1.Secret
+	err := r.live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &secret)
+	if apierrors.IsNotFound(err) {
+		return stop(keyturnv1alpha1.ConditionResolvedRefs, keyturnv1alpha1.ReasonRefNotFound, "identity %q: there is no Secret %q in namespace %s: create it with the key htpasswd", source.Name, name, namespace)
+	}
+	if err != nil {
+		return err
+	}
+	if len(secret.Data["htpasswd"]) == 0 {
+		return stop(keyturnv1alpha1.ConditionResolvedRefs, keyturnv1alpha1.ReasonSecretInvalid, "identity %q: Secret %q has no key htpasswd: add it with one name:hash a line", source.Name, name)
+	}
+	return nil
+}
+
+// feedAddress is the cluster address of the revocation feed: an address and not a name, so that verification needs no
+// DNS. The certificate is checked by name all the same.
+func (r *tokenServiceReconciler) feedAddress(ctx context.Context, tsvc *keyturnv1alpha1.TokenService) (string, error) {
+	var service corev1.Service
+	err := r.client.Get(ctx, types.NamespacedName{Namespace: tsvc.Namespace, Name: namesOf(tsvc).feed}, &service)
+	if apierrors.IsNotFound(err) || err == nil && service.Spec.ClusterIP == "" {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if service.Spec.ClusterIP == corev1.ClusterIPNone {
+		return "", fmt.Errorf("Service %s has no cluster address: delete it, it is made anew", service.Name) //nolint:revive // the kind's name
+	}
+	return net.JoinHostPort(service.Spec.ClusterIP, strconv.Itoa(portFeed)), nil
+}

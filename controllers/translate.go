@@ -1,0 +1,167 @@
+package controllers
+
+import (
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/keys"
+	"github.com/keyturn/keyturn/internal/snapshot"
+)
+
+// keysPolicy is what the planner reads of a SigningKeySet and of the policies of the services that use it.
+func keysPolicy(set *keyturnv1alpha1.SigningKeySet, policies []keyturnv1alpha1.TokenPolicy) keys.Policy {
+	spec := &set.Spec
+	p := keys.Policy{
+		UID:        string(set.UID),
+		Algorithm:  keys.Algorithm(spec.Algorithm),
+		RSABits:    int(spec.RSABits),
+		Manual:     spec.Rotation.Mode == keyturnv1alpha1.RotationManual,
+		Interval:   spec.Rotation.Interval.Duration,
+		PrePublish: spec.Rotation.PrePublish.Duration,
+		Standby:    int(deref(spec.Rotation.StandbyKeys, 1)),
+		ClockSkew:  deref(spec.ClockSkew, metav1.Duration{Duration: time.Minute}).Duration,
+	}
+	for i := range policies {
+		p.AccessTTL = max(p.AccessTTL, policies[i].Spec.AccessToken.TTL.Duration)
+	}
+	return p
+}
+
+// keysReplicas is what the planner reads of the replicas.
+func keysReplicas(replicas []replica) []keys.Replica {
+	out := make([]keys.Replica, 0, len(replicas))
+	for _, r := range replicas {
+		k := keys.Replica{Name: r.pod.Name, Signer: r.signer, Reachable: r.status != nil, Read: r.read}
+		if s := r.status; s != nil {
+			k.Epoch, k.KIDs, k.ActiveKID, k.LatestExp, k.Clock = s.Epoch, s.KIDs, s.ActiveKID, s.LatestExpiry, s.Clock
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+// recordedKeys are the keys as the status of a set remembers them.
+func recordedKeys(status *keyturnv1alpha1.SigningKeySetStatus) []keys.Key {
+	out := make([]keys.Key, 0, len(status.Keys))
+	for _, k := range status.Keys {
+		out = append(out, keys.Key{
+			KID: k.Kid, Algorithm: keys.Algorithm(k.Algorithm), Sequence: k.Sequence, State: keys.State(k.State),
+			Created: k.CreatedTime.Time, Published: k.PublishedTime.Time, Activated: k.ActivatedTime.Time,
+			Retiring: k.RetiringTime.Time, VerifyUntil: k.VerifyUntil.Time, MaxTTL: k.MaxTokenTTL.Duration,
+		})
+	}
+	return out
+}
+
+// keyStatuses show the keys of a ring, the newest first, and then the latest tombstones.
+func keyStatuses(ring *keys.Ring) []keyturnv1alpha1.KeyStatus {
+	var out []keyturnv1alpha1.KeyStatus
+	for _, k := range slices.Backward(ring.Keys) {
+		out = append(out, keyturnv1alpha1.KeyStatus{
+			Kid: k.KID, Algorithm: keyturnv1alpha1.Algorithm(k.Algorithm), Sequence: k.Sequence, State: keyturnv1alpha1.KeyState(k.State),
+			CreatedTime: metav1.NewTime(k.Created), PublishedTime: metav1.NewTime(k.Published), ActivatedTime: metav1.NewTime(k.Activated),
+			RetiringTime: metav1.NewTime(k.Retiring), VerifyUntil: metav1.NewTime(k.VerifyUntil), MaxTokenTTL: metav1.Duration{Duration: k.MaxTTL},
+		})
+	}
+	return out
+}
+
+// publicKeys is the public part of a ring as both documents carry it.
+func publicKeys(set *keyturnv1alpha1.SigningKeySet, ring *keys.Ring) snapshot.KeySet {
+	out := snapshot.KeySet{
+		Name: set.Namespace + "/" + set.Name, Epoch: ring.Epoch,
+		ClockSkew: snapshot.Duration(deref(set.Spec.ClockSkew, metav1.Duration{Duration: time.Minute}).Duration),
+	}
+	if active := ring.Active(); active != nil {
+		out.Active = active.KID
+	}
+	for _, k := range ring.Publishable() {
+		out.Keys = append(out.Keys, snapshot.Key{KID: k.KID, Algorithm: string(k.Algorithm), JWK: json.RawMessage(k.PublicJWK)})
+	}
+	slices.SortFunc(out.Keys, func(a, b snapshot.Key) int { return strings.Compare(a.KID, b.KID) })
+	return out
+}
+
+// resolved is everything that a TokenService refers to.
+type resolved struct {
+	set    *keyturnv1alpha1.SigningKeySet
+	policy *keyturnv1alpha1.TokenPolicy
+	ring   *keys.Ring
+}
+
+// edgeDocument compiles the document of the edge. feedHost is the cluster address of the revocation feed.
+func edgeDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, feedAddress string) snapshot.Edge {
+	policy := &refs.policy.Spec
+	longest := policy.AccessToken.TTL.Duration
+	for _, k := range refs.ring.Keys {
+		longest = max(longest, k.MaxTTL) // a token signed before the TTL was lowered is still good
+	}
+	return snapshot.Edge{
+		Header:            header(tsvc, snapshot.EdgeFormat),
+		Keys:              publicKeys(refs.set, refs.ring),
+		Audiences:         policy.AccessToken.Audiences,
+		MaxTTL:            snapshot.Duration(longest),
+		Claims:            policy.Claims.Allow,
+		TrustedProxies:    prefixes(tsvc.Spec.TrustedProxies),
+		Feed:              snapshot.FeedAddress{Address: feedAddress, ServerName: feedServerName(tsvc)},
+		MaxPropagation:    snapshot.Duration(policy.Revocation.MaxPropagation.Duration),
+		OnStaleRevocation: string(tsvc.Spec.Edge.OnStaleRevocations),
+	}
+}
+
+// issuerDocument compiles the document of the token service, without the signing key. ttl is the lifetime that the
+// edges are known to accept.
+func issuerDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, ttl time.Duration) snapshot.Issuer {
+	policy, jwks := &refs.policy.Spec, &refs.set.Spec.JWKS
+	doc := snapshot.Issuer{
+		Header: header(tsvc, snapshot.IssuerFormat),
+		Keys:   publicKeys(refs.set, refs.ring),
+		JWKS: snapshot.JWKSCaching{
+			MaxAge:       snapshot.Duration(jwks.MaxAge.Duration),
+			StaleIfError: snapshot.Duration(deref(jwks.StaleIfError, metav1.Duration{Duration: time.Hour}).Duration),
+		},
+		Access: snapshot.AccessToken{
+			TTL: snapshot.Duration(ttl), Audiences: policy.AccessToken.Audiences,
+			Claims: policy.Claims.Allow, MaxClaimBytes: int(policy.Claims.MaxBytes),
+		},
+		Refresh: snapshot.RefreshToken{
+			IdleTTL: snapshot.Duration(policy.RefreshToken.TTL.Duration), AbsoluteTTL: snapshot.Duration(policy.RefreshToken.AbsoluteTTL.Duration),
+			RetryWindow:        snapshot.Duration(deref(policy.RefreshToken.Reuse.RetryWindow, metav1.Duration{Duration: 10 * time.Second}).Duration),
+			MaxFamiliesPerUser: int(policy.RefreshToken.MaxFamiliesPerUser),
+		},
+		LoginLimit:     snapshot.RateLimit{Limit: int(policy.Login.RateLimit.Limit), Window: snapshot.Duration(policy.Login.RateLimit.Window.Duration)},
+		MaxPropagation: snapshot.Duration(policy.Revocation.MaxPropagation.Duration),
+		TrustedProxies: prefixes(tsvc.Spec.TrustedProxies),
+	}
+	for _, source := range tsvc.Spec.Identity {
+		doc.Identity = append(doc.Identity, snapshot.IdentitySource{Name: source.Name, SubjectPrefix: source.SubjectPrefix, Htpasswd: &snapshot.Htpasswd{}})
+	}
+	return doc
+}
+
+func header(tsvc *keyturnv1alpha1.TokenService, format string) snapshot.Header {
+	return snapshot.Header{Format: format, TokenService: tsvc.Namespace + "/" + tsvc.Name, Issuer: tsvc.Spec.Issuer}
+}
+
+func prefixes(cidrs []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, cidr := range cidrs {
+		if p, err := netip.ParsePrefix(cidr); err == nil { // the API server admits nothing else
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func deref[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
+}
