@@ -117,6 +117,13 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 	if err := c.await(ctx, server, c.server()+"/readyz"); err != nil {
 		return err
 	}
+	select {
+	case <-manager.Done(): // on a very busy machine it gives up before the API server is there
+		if manager, err = c.startControllerManager(); err != nil {
+			return err
+		}
+	default:
+	}
 	if err := c.startAgent(ctx); err != nil {
 		return err
 	}
