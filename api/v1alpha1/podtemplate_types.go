@@ -13,23 +13,26 @@ type PodTemplateSpec struct {
 	Edge PodOverlay `json:"edge,omitzero"`
 }
 
-// PodOverlay is the list of pod fields that a user may set. It has types of its own, so that a new field of a pod is
-// never let through unseen. The zero value adds nothing.
+// PodOverlay is the list of pod fields that a user may set. It has types of
+// its own, so that a new field of a pod is never let through unseen. The zero
+// value adds nothing.
 type PodOverlay struct {
-	// labels to add to the pods. Keys of app.kubernetes.io and keyturn.dev are Keyturn's own. At most 16.
+	// labels to add to the pods. Keys of app.kubernetes.io and keyturn.dev are
+	// Keyturn's own. At most 16.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.contains('app.kubernetes.io/') && !k.contains('keyturn.dev/'))",message="labels of app.kubernetes.io/ and keyturn.dev/ are set by Keyturn itself: remove them or use another prefix"
 	Labels map[string]OverlayValue `json:"labels,omitempty"`
 
-	// annotations to add to the pods, such as those of a service mesh or a log collector. Keys of keyturn.dev are
-	// Keyturn's own. At most 16.
+	// annotations to add to the pods, such as those of a service mesh or a log
+	// collector. Keys of keyturn.dev are Keyturn's own. At most 16.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.contains('keyturn.dev/'))",message="annotations of keyturn.dev/ are set by Keyturn itself: remove them or use another prefix"
 	Annotations map[string]OverlayValue `json:"annotations,omitempty"`
 
-	// nodeSelector restricts the pods to nodes with these labels, such as kubernetes.io/arch: amd64. At most 16.
+	// nodeSelector restricts the pods to nodes with these labels, such as
+	// kubernetes.io/arch: amd64. At most 16.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
 	NodeSelector map[string]OverlayValue `json:"nodeSelector,omitempty"`
@@ -40,18 +43,21 @@ type PodOverlay struct {
 	// +kubebuilder:validation:MaxItems=16
 	Tolerations []Toleration `json:"tolerations,omitempty"`
 
-	// resources of the container, as in a pod. Default: small requests, and a memory limit.
+	// resources of the container, as in a pod. Default: small requests, and a
+	// memory limit.
 	// +optional
 	Resources Resources `json:"resources,omitzero"`
 
-	// imagePullSecrets name Secrets of this namespace for pulling the image. At most 8.
+	// imagePullSecrets name Secrets of this namespace for pulling the image. At
+	// most 8.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=8
 	ImagePullSecrets []SecretReference `json:"imagePullSecrets,omitempty"`
 
-	// priorityClassName of the pods, such as system-cluster-critical. Default: the cluster's default.
+	// priorityClassName of the pods, such as system-cluster-critical. Default: the
+	// cluster's default.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	PriorityClassName string `json:"priorityClassName,omitempty"`
@@ -68,7 +74,8 @@ type Toleration struct {
 	// +kubebuilder:validation:MaxLength=316
 	Key string `json:"key,omitempty"`
 
-	// operator is Equal (default: key and value match) or Exists (the key matches).
+	// operator is Equal (default: key and value match) or Exists (the key
+	// matches).
 	// +optional
 	// +kubebuilder:validation:Enum=Equal;Exists
 	Operator string `json:"operator,omitempty"`
@@ -78,24 +85,28 @@ type Toleration struct {
 	// +kubebuilder:validation:MaxLength=63
 	Value string `json:"value,omitempty"`
 
-	// effect of the taint: NoSchedule, PreferNoSchedule or NoExecute; empty matches all three.
+	// effect of the taint: NoSchedule, PreferNoSchedule or NoExecute; empty
+	// matches all three.
 	// +optional
 	// +kubebuilder:validation:Enum=NoSchedule;PreferNoSchedule;NoExecute
 	Effect string `json:"effect,omitempty"`
 
-	// tolerationSeconds is how long the pod stays after a NoExecute taint, in seconds; absent means for ever.
+	// tolerationSeconds is how long the pod stays after a NoExecute taint, in
+	// seconds; absent means for ever.
 	// +optional
 	TolerationSeconds *int64 `json:"tolerationSeconds,omitempty"`
 }
 
 // Resources are the requests and limits of a container, as in a pod.
 type Resources struct {
-	// requests are what the scheduler reserves, by resource name, such as cpu: 100m and memory: 64Mi. At most 8.
+	// requests are what the scheduler reserves, by resource name, such as cpu:
+	// 100m and memory: 64Mi. At most 8.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=8
 	Requests map[string]resource.Quantity `json:"requests,omitempty"`
 
-	// limits are what the container may use at most, by resource name, such as memory: 256Mi. At most 8.
+	// limits are what the container may use at most, by resource name, such as
+	// memory: 256Mi. At most 8.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=8
 	Limits map[string]resource.Quantity `json:"limits,omitempty"`

@@ -1,15 +1,18 @@
 package v1alpha1
 
-// SigningKeySetReference names a SigningKeySet in the namespace of the object that refers to it.
+// SigningKeySetReference names a SigningKeySet in the namespace of the object
+// that refers to it.
 type SigningKeySetReference struct {
-	// name of the SigningKeySet in this namespace. Private keys never cross a namespace.
+	// name of the SigningKeySet in this namespace. Private keys never cross a
+	// namespace.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 }
 
-// TokenPolicyReference names a TokenPolicy in the namespace of the object that refers to it.
+// TokenPolicyReference names a TokenPolicy in the namespace of the object that
+// refers to it.
 type TokenPolicyReference struct {
 	// name of the TokenPolicy in this namespace.
 	// +required
@@ -18,9 +21,11 @@ type TokenPolicyReference struct {
 	Name string `json:"name"`
 }
 
-// SecretReference names a Secret in the namespace of the object that refers to it.
+// SecretReference names a Secret in the namespace of the object that refers to
+// it.
 type SecretReference struct {
-	// name of the Secret in this namespace. Keyturn reads it and never makes one in its place.
+	// name of the Secret in this namespace. Keyturn reads it and never makes one
+	// in its place.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

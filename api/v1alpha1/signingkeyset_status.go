@@ -25,8 +25,9 @@ const (
 	KeyRevoked KeyState = "Revoked"
 )
 
-// SigningKeySetStatus is a projection of the ring for people. No part of Keyturn decides by it, except that
-// rotateRequestObserved remembers which request was served.
+// SigningKeySetStatus is a projection of the ring for people. No part of
+// Keyturn decides by it, except that rotateRequestObserved remembers which
+// request was served.
 type SigningKeySetStatus struct {
 	// observedGeneration is the metadata.generation that this status speaks about.
 	// +optional
@@ -37,7 +38,8 @@ type SigningKeySetStatus struct {
 	// +kubebuilder:validation:MaxLength=16
 	Active string `json:"active,omitempty"`
 
-	// activeKid is the kid of the key that signs now: its RFC 7638 thumbprint (SHA-256, base64url, 43 characters).
+	// activeKid is the kid of the key that signs now: its RFC 7638 thumbprint
+	// (SHA-256, base64url, 43 characters).
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	ActiveKid string `json:"activeKid,omitempty"`
@@ -60,31 +62,36 @@ type SigningKeySetStatus struct {
 	// +optional
 	JWKSRevision int64 `json:"jwksRevision,omitempty"`
 
-	// epoch only grows; replicas refuse a lower one. It jumps when a ring that was restored from a backup is recovered.
+	// epoch only grows; replicas refuse a lower one. It jumps when a ring that was
+	// restored from a backup is recovered.
 	// +optional
 	Epoch int64 `json:"epoch,omitempty"`
 
-	// ringDigest is the SHA-256 of the last ring that the manager wrote; another value in the cluster means that
-	// somebody else edited or restored the ring.
+	// ringDigest is the SHA-256 of the last ring that the manager wrote; another
+	// value in the cluster means that somebody else edited or restored the ring.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	RingDigest string `json:"ringDigest,omitempty"`
 
-	// rotateRequestObserved is the last value of the annotation keyturn.dev/rotate-requested-at that was acted upon.
+	// rotateRequestObserved is the last value of the annotation
+	// keyturn.dev/rotate-requested-at that was acted upon.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	RotateRequestObserved string `json:"rotateRequestObserved,omitempty"`
 
-	// nextTransition is the next step in the life of a key; absent when none is planned.
+	// nextTransition is the next step in the life of a key; absent when none is
+	// planned.
 	// +optional
 	NextTransition *KeyTransition `json:"nextTransition,omitempty"`
 
-	// next is the next step in words, for the NEXT column, such as: rotate 2026-12-21T10:00Z
+	// next is the next step in words, for the NEXT column, such as: rotate
+	// 2026-12-21T10:00Z
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Next string `json:"next,omitempty"`
 
-	// keys are the keys of the set, the newest first. Tombstones of keys removed long ago are in the ring only.
+	// keys are the keys of the set, the newest first. Tombstones of keys removed
+	// long ago are in the ring only.
 	// +optional
 	// +listType=map
 	// +listMapKey=kid
@@ -95,8 +102,9 @@ type SigningKeySetStatus struct {
 	// +optional
 	Propagation PropagationStatus `json:"propagation,omitzero"`
 
-	// conditions: Ready, Published, StandbyReady, and the negative ones RotationOverdue, ClockSkewed,
-	// RestoreDetected, KeyMaterialLost. A message names the key, the replica and the revisions.
+	// conditions: Ready, Published, StandbyReady, and the negative ones
+	// RotationOverdue, ClockSkewed, RestoreDetected, KeyMaterialLost. A message
+	// names the key, the replica and the revisions.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -115,11 +123,13 @@ type KeyTransition struct {
 	// +required
 	To KeyState `json:"to"`
 
-	// notBefore is the earliest instant of the step; absent when only blockedBy holds it.
+	// notBefore is the earliest instant of the step; absent when only blockedBy
+	// holds it.
 	// +optional
 	NotBefore metav1.Time `json:"notBefore,omitzero"`
 
-	// blockedBy says what the step waits for besides time, such as: tokenservice-7c9f has revision 40, needs 41
+	// blockedBy says what the step waits for besides time, such as:
+	// tokenservice-7c9f has revision 40, needs 41
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	BlockedBy string `json:"blockedBy,omitempty"`
@@ -137,12 +147,14 @@ type KeyStatus struct {
 	// +required
 	Algorithm Algorithm `json:"algorithm"`
 
-	// sequence is the key's number in the set, from 1: its private half is the Secret <set>-<sequence>.
+	// sequence is the key's number in the set, from 1: its private half is the
+	// Secret <set>-<sequence>.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	Sequence int64 `json:"sequence"`
 
-	// state in the life of the key: Pending, Published, Active, Retiring, Removed or Revoked.
+	// state in the life of the key: Pending, Published, Active, Retiring, Removed
+	// or Revoked.
 	// +required
 	State KeyState `json:"state"`
 
@@ -150,7 +162,8 @@ type KeyStatus struct {
 	// +optional
 	CreatedTime metav1.Time `json:"createdTime,omitzero"`
 
-	// publishedTime is when the last replica had loaded the key; prePublish counts from here.
+	// publishedTime is when the last replica had loaded the key; prePublish counts
+	// from here.
 	// +optional
 	PublishedTime metav1.Time `json:"publishedTime,omitzero"`
 
@@ -162,12 +175,14 @@ type KeyStatus struct {
 	// +optional
 	RetiringTime metav1.Time `json:"retiringTime,omitzero"`
 
-	// verifyUntil is when the last token signed by the key has expired everywhere. It is set once the last signer
-	// has acknowledged the switch; the key is removed after it.
+	// verifyUntil is when the last token signed by the key has expired everywhere.
+	// It is set once the last signer has acknowledged the switch; the key is
+	// removed after it.
 	// +optional
 	VerifyUntil metav1.Time `json:"verifyUntil,omitzero"`
 
-	// maxTokenTTL is the highest access-token lifetime in force while the key signed.
+	// maxTokenTTL is the highest access-token lifetime in force while the key
+	// signed.
 	// +optional
 	MaxTokenTTL metav1.Duration `json:"maxTokenTTL,omitzero"`
 }

@@ -39,25 +39,30 @@ const (
 	DeletionDestroy DeletionPolicy = "Destroy"
 )
 
-// SigningKeySetSpec says which keys sign and how they rotate. Every field has a default: an empty spec is a good one.
-// Rules across its fields stand at SigningKeySet, because a rule at a field with a default is also tried on that
-// default before its own fields have theirs.
+// SigningKeySetSpec says which keys sign and how they rotate. Every field has
+// a default: an empty spec is a good one. Rules across its fields stand at
+// SigningKeySet, because a rule at a field with a default is also tried on
+// that default before its own fields have theirs.
 type SigningKeySetSpec struct {
-	// algorithm of the keys: RS256 (default, known to every verifier), PS256, ES256 or EdDSA (Ed25519; smaller and
-	// faster, not known to every verifier). A change starts a migration: the next key has the new algorithm, and both
-	// are published until the last token of the old one has expired. Nobody is logged out.
+	// algorithm of the keys: RS256 (default, known to every verifier), PS256,
+	// ES256 or EdDSA (Ed25519; smaller and faster, not known to every verifier). A
+	// change starts a migration: the next key has the new algorithm, and both are
+	// published until the last token of the old one has expired. Nobody is logged
+	// out.
 	// +optional
 	// +default="RS256"
 	Algorithm Algorithm `json:"algorithm,omitempty"`
 
-	// rsaBits is the size of new RSA keys in bits: 2048 (default), 3072 or 4096. Larger is slower: a 4096-bit
-	// signature costs about seven times as much as one of 2048 bits. Only with RS256 and PS256.
+	// rsaBits is the size of new RSA keys in bits: 2048 (default), 3072 or 4096.
+	// Larger is slower: a 4096-bit signature costs several times as much as one of
+	// 2048 bits. Only with RS256 and PS256.
 	// +optional
 	// +default=2048
 	// +kubebuilder:validation:Enum=2048;3072;4096
 	RSABits int32 `json:"rsaBits,omitempty"`
 
-	// rotation says when a new key takes over and how long before that it is published.
+	// rotation says when a new key takes over and how long before that it is
+	// published.
 	// +optional
 	// +kubebuilder:default={}
 	Rotation RotationSpec `json:"rotation,omitzero"`
@@ -67,8 +72,9 @@ type SigningKeySetSpec struct {
 	// +kubebuilder:default={}
 	JWKS JWKSSpec `json:"jwks,omitzero"`
 
-	// clockSkew is the largest difference between any two clocks that is tolerated: of the manager, the replicas and
-	// third-party verifiers. It is added twice to every wait. Default 60s; 0s to 5m.
+	// clockSkew is the largest difference between any two clocks that is
+	// tolerated: of the manager, the replicas and third-party verifiers. It is
+	// added twice to every wait. Default 60s; 0s to 5m.
 	// +optional
 	// +default="60s"
 	// +kubebuilder:validation:Type=string
@@ -77,8 +83,9 @@ type SigningKeySetSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('5m')",message="clockSkew must be a duration from 0s to 5m, such as 60s: mend the clocks (NTP) rather than raise it further"
 	ClockSkew *metav1.Duration `json:"clockSkew,omitempty"`
 
-	// deletionPolicy says what becomes of the keys when this object is deleted. Retain (default) leaves the ring and
-	// the key Secrets, and a set re-created under this name adopts them. Destroy deletes them: every token signed by
+	// deletionPolicy says what becomes of the keys when this object is deleted.
+	// Retain (default) leaves the ring and the key Secrets, and a set re-created
+	// under this name adopts them. Destroy deletes them: every token signed by
 	// them stops verifying.
 	// +optional
 	// +default="Retain"
@@ -87,15 +94,17 @@ type SigningKeySetSpec struct {
 
 // RotationSpec says when a new key takes over.
 type RotationSpec struct {
-	// mode is Automatic (default: rotate every interval, and on request) or Manual (on request only). A request is
-	// the annotation keyturn.dev/rotate-requested-at with a new value:
+	// mode is Automatic (default: rotate every interval, and on request) or Manual
+	// (on request only). A request is the annotation
+	// keyturn.dev/rotate-requested-at with a new value:
 	// kubectl annotate sks main keyturn.dev/rotate-requested-at=$(date -u +%FT%TZ) --overwrite
 	// +optional
 	// +default="Automatic"
 	Mode RotationMode `json:"mode,omitempty"`
 
-	// interval is how long a key signs before the next takes over. The instant is jittered by up to 5 % so that many
-	// sets do not rotate at once. Default 720h (30 days); at least twice prePublish, at most 17568h (two years).
+	// interval is how long a key signs before the next takes over. The instant is
+	// jittered by up to 5 % so that many sets do not rotate at once. Default 720h
+	// (30 days); at least twice prePublish, at most 17568h (two years).
 	// +optional
 	// +default="720h"
 	// +kubebuilder:validation:Type=string
@@ -104,8 +113,9 @@ type RotationSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s') && duration(self) <= duration('17568h')",message="interval must be a duration above 0s and at most 17568h (two years), such as 720h; use mode: Manual to rotate on request only"
 	Interval metav1.Duration `json:"interval,omitzero"`
 
-	// prePublish is how long a key is published before it signs, counted from when the last replica has loaded it.
-	// Default 24h; at least jwks.maxAge + slowestVerifier + twice clockSkew, at most 8784h (one year).
+	// prePublish is how long a key is published before it signs, counted from when
+	// the last replica has loaded it. Default 24h; at least jwks.maxAge +
+	// slowestVerifier + twice clockSkew, at most 8784h (one year).
 	// +optional
 	// +default="24h"
 	// +kubebuilder:validation:Type=string
@@ -114,8 +124,9 @@ type RotationSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s') && duration(self) <= duration('8784h')",message="prePublish must be a duration above 0s and at most 8784h (one year), such as 24h"
 	PrePublish metav1.Duration `json:"prePublish,omitzero"`
 
-	// slowestVerifier is how long the slowest third-party verifier keeps a JWKS before it asks again (Istio: 20m).
-	// Set it to 0s if nobody but Keyturn's edge verifies. Default 20m; 0s to 168h.
+	// slowestVerifier is how long the slowest third-party verifier keeps a JWKS
+	// before it asks again (Istio: 20m). Set it to 0s if nobody but Keyturn's edge
+	// verifies. Default 20m; 0s to 168h.
 	// +optional
 	// +default="20m"
 	// +kubebuilder:validation:Type=string
@@ -124,8 +135,9 @@ type RotationSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('168h')",message="slowestVerifier must be a duration from 0s to 168h (a week), such as 20m"
 	SlowestVerifier *metav1.Duration `json:"slowestVerifier,omitempty"`
 
-	// standbyKeys is the number of keys always published ahead, so that one can take over at once when the active key
-	// has leaked. With 0 an emergency costs a whole prePublish. Default 1; 0 to 2.
+	// standbyKeys is the number of keys always published ahead, so that one can
+	// take over at once when the active key has leaked. With 0 an emergency costs
+	// a whole prePublish. Default 1; 0 to 2.
 	// +optional
 	// +default=1
 	// +kubebuilder:validation:Minimum=0
@@ -135,8 +147,9 @@ type RotationSpec struct {
 
 // JWKSSpec says what the public JWKS endpoint tells caches.
 type JWKSSpec struct {
-	// maxAge is what the endpoint sends as Cache-Control: max-age, in whole seconds: how long a verifier may keep
-	// the keys. Default 5m; above 0s, at most 24h.
+	// maxAge is what the endpoint sends as Cache-Control: max-age, in whole
+	// seconds: how long a verifier may keep the keys. Default 5m; above 0s, at
+	// most 24h.
 	// +optional
 	// +default="5m"
 	// +kubebuilder:validation:Type=string
@@ -145,8 +158,9 @@ type JWKSSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s') && duration(self) <= duration('24h')",message="maxAge must be a duration above 0s and at most 24h, such as 5m"
 	MaxAge metav1.Duration `json:"maxAge,omitzero"`
 
-	// staleIfError is what the endpoint sends as Cache-Control: stale-if-error (RFC 5861): how long a verifier may go
-	// on with old keys while the endpoint fails. 0s leaves it out. Default 1h; 0s to 168h.
+	// staleIfError is what the endpoint sends as Cache-Control: stale-if-error
+	// (RFC 5861): how long a verifier may go on with old keys while the endpoint
+	// fails. 0s leaves it out. Default 1h; 0s to 168h.
 	// +optional
 	// +default="1h"
 	// +kubebuilder:validation:Type=string
@@ -156,8 +170,9 @@ type JWKSSpec struct {
 	StaleIfError *metav1.Duration `json:"staleIfError,omitempty"`
 }
 
-// SigningKeySet makes signing keys, publishes them before they sign, rotates them, and goes on publishing a retired
-// key until the last token it signed has expired. Ask with: kubectl get sks -o wide
+// SigningKeySet makes signing keys, publishes them before they sign, rotates
+// them, and goes on publishing a retired key until the last token it signed
+// has expired. Ask with: kubectl get sks -o wide
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=sks,categories=keyturn
@@ -187,7 +202,8 @@ type SigningKeySet struct {
 	// +kubebuilder:default={}
 	Spec SigningKeySetSpec `json:"spec,omitzero"`
 
-	// status is a projection of the ring, the Secret <name>-ring: it can be lost and is rebuilt from there.
+	// status is a projection of the ring, the Secret <name>-ring: it can be lost
+	// and is rebuilt from there.
 	// +optional
 	Status SigningKeySetStatus `json:"status,omitzero"`
 }

@@ -2,7 +2,8 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// TokenPolicySpec says how long tokens live and what they may carry. Only accessToken.audiences has no default.
+// TokenPolicySpec says how long tokens live and what they may carry. Only
+// accessToken.audiences has no default.
 // +kubebuilder:validation:XValidation:rule="duration(self.refreshToken.ttl) >= duration(self.accessToken.ttl)",fieldPath=".refreshToken.ttl",reason=FieldValueInvalid,messageExpression="'refreshToken.ttl (' + self.refreshToken.ttl + ') must be at least accessToken.ttl (' + self.accessToken.ttl + '), or no client could refresh in time: raise refreshToken.ttl or lower accessToken.ttl'",message="refreshToken.ttl must be at least accessToken.ttl: raise refreshToken.ttl or lower accessToken.ttl"
 // +kubebuilder:validation:XValidation:rule="duration(self.refreshToken.absoluteTTL) >= duration(self.refreshToken.ttl)",fieldPath=".refreshToken.absoluteTTL",reason=FieldValueInvalid,messageExpression="'absoluteTTL (' + self.refreshToken.absoluteTTL + ') must be at least ttl (' + self.refreshToken.ttl + '): raise absoluteTTL or lower ttl'",message="absoluteTTL must be at least ttl: raise absoluteTTL or lower ttl"
 type TokenPolicySpec struct {
@@ -33,8 +34,9 @@ type TokenPolicySpec struct {
 
 // AccessTokenSpec says how long an access token lives and whom it is for.
 type AccessTokenSpec struct {
-	// ttl is the lifetime of an access token. Short is safe, long is cheap: a role that is taken away stays in a
-	// token for that long. Lowering it never shortens how long a retired key verifies. Default 15m; 1m to 1h.
+	// ttl is the lifetime of an access token. Short is safe, long is cheap: a role
+	// that is taken away stays in a token for that long. Lowering it never
+	// shortens how long a retired key verifies. Default 15m; 1m to 1h.
 	// +optional
 	// +default="15m"
 	// +kubebuilder:validation:Type=string
@@ -43,9 +45,10 @@ type AccessTokenSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('1h')",message="accessToken.ttl must be a duration from 1m to 1h, such as 15m; for longer logins raise refreshToken.ttl instead"
 	TTL metav1.Duration `json:"ttl,omitzero"`
 
-	// audiences go into the aud claim: the services that the token is for, such as https://api.example.com or shop.
-	// A verifier refuses a token that does not name it. 1 to 10 different ones, each 1 to 256 printable ASCII
-	// characters without spaces.
+	// audiences go into the aud claim: the services that the token is for, such as
+	// https://api.example.com or shop. A verifier refuses a token that does not
+	// name it. 1 to 10 different ones, each 1 to 256 printable ASCII characters
+	// without spaces.
 	// +required
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -56,11 +59,13 @@ type AccessTokenSpec struct {
 	Audiences []string `json:"audiences"`
 }
 
-// ClaimsSpec says which claims of the identity source an access token may carry.
+// ClaimsSpec says which claims of the identity source an access token may
+// carry.
 type ClaimsSpec struct {
-	// allow lists the claims that go into an access token when the identity source knows them. user_id is the same as
-	// sub; role becomes the header X-Auth-Role. Claims of the protocol (iss, sub, aud, exp, scope, ...) are Keyturn's
-	// own and cannot be listed. Default [user_id, role]; at most 16; [] allows none.
+	// allow lists the claims that go into an access token when the identity source
+	// knows them. user_id is the same as sub; role becomes the header X-Auth-Role.
+	// Claims of the protocol (iss, sub, aud, exp, scope, ...) are Keyturn's own
+	// and cannot be listed. Default [user_id, role]; at most 16; [] allows none.
 	// +optional
 	// +listType=set
 	// +kubebuilder:default={"user_id","role"}
@@ -71,8 +76,9 @@ type ClaimsSpec struct {
 	// +kubebuilder:validation:items:XValidation:rule="!(self.lowerAscii() in ['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti', 'sid', 'client_id', 'azp', 'typ', 'alg', 'kid', 'crit', 'cnf', 'act', 'may_act', 'scope', 'nonce', 'auth_time', 'acr', 'amr', 'at_hash', 'c_hash', 's_hash', 'events', 'token_use', 'token_type'])",message="this claim belongs to the token protocol and cannot come from an identity source: remove it from claims.allow, or give the claim another name"
 	Allow []string `json:"allow,omitzero"`
 
-	// maxBytes bounds the claims of one token, as JSON. A login with more is refused, because a token that outgrows
-	// the proxies' header limits fails far from its cause. Default 1024; 64 to 4096.
+	// maxBytes bounds the claims of one token, as JSON. A token with more is not
+	// issued, because one that outgrows the proxies' header limits fails far from
+	// its cause. Default 1024; 64 to 4096.
 	// +optional
 	// +default=1024
 	// +kubebuilder:validation:Minimum=64
@@ -82,8 +88,9 @@ type ClaimsSpec struct {
 
 // RefreshTokenSpec says how long a login can be kept alive by refreshing.
 type RefreshTokenSpec struct {
-	// ttl is the idle lifetime: a refresh token that is not used for that long is dead. Each refresh gives a new
-	// token and starts it anew. Default 168h (7 days); at least accessToken.ttl, at most 8784h (one year).
+	// ttl is the idle lifetime: a refresh token that is not used for that long is
+	// dead. Each refresh gives a new token and starts it anew. Default 168h (7
+	// days); at least accessToken.ttl, at most 8784h (one year).
 	// +optional
 	// +default="168h"
 	// +kubebuilder:validation:Type=string
@@ -92,8 +99,9 @@ type RefreshTokenSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('8784h')",message="refreshToken.ttl must be a duration from 1s to 8784h (one year), such as 168h"
 	TTL metav1.Duration `json:"ttl,omitzero"`
 
-	// absoluteTTL is the lifetime of a login however often it is refreshed; after it the user logs in again.
-	// Default 720h (30 days); at least ttl, at most 8784h (one year).
+	// absoluteTTL is the lifetime of a login however often it is refreshed; after
+	// it the user logs in again. Default 720h (30 days); at least ttl, at most
+	// 8784h (one year).
 	// +optional
 	// +default="720h"
 	// +kubebuilder:validation:Type=string
@@ -107,8 +115,9 @@ type RefreshTokenSpec struct {
 	// +kubebuilder:default={}
 	Reuse ReuseSpec `json:"reuse,omitzero"`
 
-	// maxFamiliesPerUser bounds the logins that one user can have at once (a family is one login and its refreshes).
-	// One more ends the oldest. Default 20; 1 to 1000.
+	// maxFamiliesPerUser bounds the logins that one user can have at once (a
+	// family is one login and its refreshes). One more ends the one least recently
+	// used. Default 20; 1 to 1000.
 	// +optional
 	// +default=20
 	// +kubebuilder:validation:Minimum=1
@@ -118,9 +127,10 @@ type RefreshTokenSpec struct {
 
 // ReuseSpec says what happens when a refresh token is presented a second time.
 type ReuseSpec struct {
-	// retryWindow is how long the immediately previous refresh token still returns the same successor, for clients
-	// that lost an answer or refresh from two tabs. Any other reuse ends that login, because the token has been
-	// stolen. Default 10s; 0s (no retry) to 60s.
+	// retryWindow is how long the immediately previous refresh token still returns
+	// the same successor, for clients that lost an answer or refresh from two
+	// tabs. Any other reuse ends that login, because the token has been stolen.
+	// Default 10s; 0s (no retry) to 60s.
 	// +optional
 	// +default="10s"
 	// +kubebuilder:validation:Type=string
@@ -132,7 +142,8 @@ type ReuseSpec struct {
 
 // LoginSpec bounds the attempts to log in.
 type LoginSpec struct {
-	// rateLimit bounds the attempts of one client address (IPv6: of one /64). Past it the answer is 429 with Retry-After.
+	// rateLimit bounds the attempts of one client address (IPv6: of one /64). Past
+	// it the answer is 429 with Retry-After.
 	// +optional
 	// +kubebuilder:default={}
 	RateLimit RateLimitSpec `json:"rateLimit,omitzero"`
@@ -140,7 +151,8 @@ type LoginSpec struct {
 
 // RateLimitSpec is a number of attempts in a time.
 type RateLimitSpec struct {
-	// limit is the number of attempts in one window. Many users behind one address share it. Default 10; 1 to 10000.
+	// limit is the number of attempts in one window. Many users behind one address
+	// share it. Default 10; 1 to 10000.
 	// +optional
 	// +default=10
 	// +kubebuilder:validation:Minimum=1
@@ -159,8 +171,9 @@ type RateLimitSpec struct {
 
 // RevocationSpec says how fast a revocation must reach every edge.
 type RevocationSpec struct {
-	// maxPropagation is the longest time until every edge refuses what was revoked. A logout answers when every edge
-	// has it or this time has passed; an edge that has heard nothing for as long is stale (see
+	// maxPropagation is the longest time until every edge refuses what was
+	// revoked. A logout answers when every edge has it or this time has passed; an
+	// edge that has heard nothing for as long is stale (see
 	// TokenService.spec.edge.onStaleRevocations). Default 5s; 1s to 60s.
 	// +optional
 	// +default="5s"
@@ -190,8 +203,9 @@ type TokenPolicyStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// TokenPolicy says how long tokens live, what they may carry and how often a client may try to log in. It becomes
-// nothing by itself: TokenServices refer to it. Ask with: kubectl get tpol
+// TokenPolicy says how long tokens live, what they may carry and how often a
+// client may try to log in. It becomes nothing by itself: TokenServices refer
+// to it. Ask with: kubectl get tpol
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=tokenpolicies,shortName=tpol,categories=keyturn

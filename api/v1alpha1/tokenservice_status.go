@@ -8,7 +8,8 @@ type TokenServiceStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// issuerRevision is the revision of the newest document for the token services.
+	// issuerRevision is the revision of the newest document for the token
+	// services.
 	// +optional
 	IssuerRevision int64 `json:"issuerRevision,omitempty"`
 
@@ -30,7 +31,8 @@ type TokenServiceStatus struct {
 	// +optional
 	Epoch int64 `json:"epoch,omitempty"`
 
-	// replicas that have loaded issuerRevision, of all token services, such as: 1/1
+	// replicas that have loaded issuerRevision, of all token services, such as:
+	// 1/1
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Replicas string `json:"replicas,omitempty"`
@@ -40,12 +42,14 @@ type TokenServiceStatus struct {
 	// +kubebuilder:validation:MaxLength=32
 	Edge string `json:"edge,omitempty"`
 
-	// endpoints are the addresses inside the cluster, for those who configure the ingress.
+	// endpoints are the addresses inside the cluster, for those who configure the
+	// ingress.
 	// +optional
 	Endpoints TokenServiceEndpoints `json:"endpoints,omitzero"`
 
-	// conditions: Ready, ResolvedRefs, KeysLoaded, StoreReachable, ClientAddressKnown, Available. A message names the
-	// object or replica and says what to do.
+	// conditions: Ready, ResolvedRefs, KeysLoaded, StoreReachable,
+	// ClientAddressKnown, Available. A message names the object or replica and
+	// says what to do.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -55,18 +59,20 @@ type TokenServiceStatus struct {
 
 // TokenServiceEndpoints are addresses inside the cluster, host and port.
 type TokenServiceEndpoints struct {
-	// tokenService answers /auth/ and /.well-known/ over HTTP: the ingress routes these paths here, such as:
-	// web-tokenservice.demo.svc:8080
+	// tokenService answers /auth/ and /.well-known/ over HTTP: the ingress routes
+	// these paths here, such as: web-tokenservice.demo.svc:8080
 	// +optional
 	// +kubebuilder:validation:MaxLength=320
 	TokenService string `json:"tokenService,omitempty"`
 
-	// edgeGRPC answers Envoy's external authorization over gRPC, such as: web-edge.demo.svc:9001
+	// edgeGRPC answers Envoy's external authorization over gRPC, such as:
+	// web-edge.demo.svc:9001
 	// +optional
 	// +kubebuilder:validation:MaxLength=320
 	EdgeGRPC string `json:"edgeGRPC,omitempty"`
 
-	// edgeHTTP answers proxies that ask by an HTTP sub-request, such as: web-edge.demo.svc:9002
+	// edgeHTTP answers proxies that ask by an HTTP sub-request, such as:
+	// web-edge.demo.svc:9002
 	// +optional
 	// +kubebuilder:validation:MaxLength=320
 	EdgeHTTP string `json:"edgeHTTP,omitempty"`

@@ -5,24 +5,28 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// StalePolicy says what an edge does that has heard nothing about revocations for too long.
+// StalePolicy says what an edge does that has heard nothing about revocations
+// for too long.
 // +kubebuilder:validation:Enum=AllowUntilExpiry;FailClosed
 type StalePolicy string
 
 const (
-	// StaleAllowUntilExpiry goes on with the list the edge has; a revoked token can live until it expires.
+	// StaleAllowUntilExpiry goes on with the list the edge has; a revoked token
+	// can live until it expires.
 	StaleAllowUntilExpiry StalePolicy = "AllowUntilExpiry"
 	// StaleFailClosed refuses with 503 until the edge is current again.
 	StaleFailClosed StalePolicy = "FailClosed"
 )
 
-// TokenServiceSpec describes one issuer: who logs users in, with which keys and rules, and which proxies it trusts.
+// TokenServiceSpec describes one issuer: who logs users in, with which keys
+// and rules, and which proxies it trusts.
 // +kubebuilder:validation:XValidation:rule="!has(self.store.embedded) || self.replicas == 1",fieldPath=".replicas",reason=FieldValueInvalid,message="the embedded store allows one replica only, because it is a file on one volume: set replicas to 1. Verification at the edge goes on while it restarts; scale that with edge.replicas"
 type TokenServiceSpec struct {
-	// issuer is the URL under which clients and verifiers know this service: the iss claim, and the base of discovery
-	// and JWKS. An https URL without query, fragment, user name and trailing slash, at most 512 characters, such as
-	// https://auth.example.com; http only for loopback hosts (localhost, 127.0.0.1, [::1]). It cannot be changed,
-	// because every token names it.
+	// issuer is the URL under which clients and verifiers know this service: the
+	// iss claim, and the base of discovery and JWKS. An https URL without query,
+	// fragment, user name and trailing slash, at most 512 characters, such as
+	// https://auth.example.com; http only for loopback hosts (localhost,
+	// 127.0.0.1, [::1]). It cannot be changed, because every token names it.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
@@ -35,28 +39,33 @@ type TokenServiceSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[^/]*:(6553[6-9]|655[4-9][0-9]|65[6-9][0-9]{2}|6[6-9][0-9]{3}|[7-9][0-9]{4})(/|$)')",message="issuer has a port above 65535: use a port from 1 to 65535, or none"
 	Issuer string `json:"issuer"`
 
-	// signingKeySetRef names the SigningKeySet, in this namespace, whose keys sign and verify.
+	// signingKeySetRef names the SigningKeySet, in this namespace, whose keys sign
+	// and verify.
 	// +required
 	SigningKeySetRef SigningKeySetReference `json:"signingKeySetRef"`
 
-	// tokenPolicyRef names the TokenPolicy, in this namespace, that says how long tokens live.
+	// tokenPolicyRef names the TokenPolicy, in this namespace, that says how long
+	// tokens live.
 	// +required
 	TokenPolicyRef TokenPolicyReference `json:"tokenPolicyRef"`
 
-	// replicas of the token service: login, refresh, logout. The embedded store allows 1 only. Default 1; 1 to 100.
+	// replicas of the token service: login, refresh, logout. The embedded store
+	// allows 1 only. Default 1; 1 to 100.
 	// +optional
 	// +default=1
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	Replicas int32 `json:"replicas,omitempty"`
 
-	// store keeps refresh tokens and revocations. Default: embedded, a file on a volume of 1Gi.
+	// store keeps refresh tokens and revocations. Default: embedded, a file on a
+	// volume of 1Gi.
 	// +optional
 	// +kubebuilder:default={embedded:{}}
 	Store StoreSpec `json:"store,omitzero"`
 
-	// identity lists who may log in: the sources of users, in the order in which they are asked. The first one that
-	// knows the name decides; a source that fails gives 503 and is never skipped. The list is applied as a whole, so
+	// identity lists who may log in: the sources of users, in the order in which
+	// they are asked. The first one that knows the name decides; a source that
+	// fails gives 503 and is never skipped. The list is applied as a whole, so
 	// that its order is one person's decision. 1 to 8.
 	// +required
 	// +listType=atomic
@@ -66,11 +75,13 @@ type TokenServiceSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(a, self.all(b, a.name == b.name || !b.subjectPrefix.startsWith(a.subjectPrefix)))",message="the subjectPrefix of one source must not be equal to, or the beginning of, another's (an empty one is the beginning of all), or two users could get the same sub: give each source a distinct prefix that ends with a separator, such as staff: and guest:"
 	Identity []IdentitySource `json:"identity"`
 
-	// trustedProxies are the addresses, as CIDRs, from which the ingress talks to Keyturn. Only these may say who the
-	// client is (X-Forwarded-For), and only these may ask for authorization. Too wide a range lets anyone in it forge
-	// a client address; /0 is refused. Find them with:
+	// trustedProxies are the addresses, as CIDRs, from which the ingress talks to
+	// Keyturn. Only these may say who the client is (X-Forwarded-For), and only
+	// these may ask for authorization. Too wide a range lets anyone in it forge a
+	// client address; /0 is refused. Find them with:
 	// kubectl get pods -n NAMESPACE-OF-THE-INGRESS -o wide
-	// Take the range that its nodes give to pods, such as 10.244.0.0/16, or its fixed addresses as /32. 1 to 64.
+	// Take the range that its nodes give to pods, such as 10.244.0.0/16, or its
+	// fixed addresses as /32. 1 to 64.
 	// +required
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -82,12 +93,14 @@ type TokenServiceSpec struct {
 	// +kubebuilder:validation:items:XValidation:rule="!isCIDR(self) || cidr(self) == cidr(self).masked()",messageExpression="self + ' has bits beyond its prefix: write the first address of the range, such as 10.244.0.0/16, or use /32 (IPv6: /128) for one address'",message="the address has bits beyond its prefix: write the first address of the range, or use /32 (IPv6: /128) for one address"
 	TrustedProxies []string `json:"trustedProxies"`
 
-	// edge describes the authorization service that the ingress asks before each request.
+	// edge describes the authorization service that the ingress asks before each
+	// request.
 	// +optional
 	// +kubebuilder:default={}
 	Edge EdgeSpec `json:"edge,omitzero"`
 
-	// podTemplate adds a small set of fields to the pods that Keyturn makes. Everything else in them is Keyturn's.
+	// podTemplate adds a small set of fields to the pods that Keyturn makes.
+	// Everything else in them is Keyturn's.
 	// +optional
 	PodTemplate PodTemplateSpec `json:"podTemplate,omitzero"`
 }
@@ -95,8 +108,9 @@ type TokenServiceSpec struct {
 // StoreSpec is a union: exactly one store is present.
 // +kubebuilder:validation:XValidation:rule="has(self.embedded)",message="store needs exactly one store: set embedded: {}, or remove store to get that by default"
 type StoreSpec struct {
-	// embedded keeps everything in one file on a volume, written to disk before each answer. It needs nothing else
-	// and allows one replica: a restart is a gap of seconds for login, refresh and logout, while verification goes on.
+	// embedded keeps everything in one file on a volume, written to disk before
+	// each answer. It needs nothing else and allows one replica: a restart is a
+	// gap of seconds for login, refresh and logout, while verification goes on.
 	// +optional
 	Embedded *EmbeddedStore `json:"embedded,omitempty"`
 }
@@ -104,16 +118,16 @@ type StoreSpec struct {
 // EmbeddedStore is the file store and its volume.
 // +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",fieldPath=".storageClassName",reason=FieldValueInvalid,message="storageClassName cannot be changed once the volume exists: put it back, or create a second TokenService (its users log in again)"
 type EmbeddedStore struct {
-	// size of the volume. A login takes about 1 KiB for as long as it lives. It cannot be changed here once the volume
-	// exists; grow the PersistentVolumeClaim itself. Default 1Gi; 16Mi to 1Ti.
+	// size of the volume. It cannot be changed here once the volume exists; grow
+	// the PersistentVolumeClaim itself. Default 1Gi; 16Mi to 1Ti.
 	// +optional
 	// +kubebuilder:default="1Gi"
 	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('16Mi')) >= 0 && quantity(string(self)).compareTo(quantity('1Ti')) <= 0",message="size must be a quantity from 16Mi to 1Ti, such as 1Gi"
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity(string(oldSelf))) == 0",message="size cannot be changed here once the volume exists: put it back, and grow the PersistentVolumeClaim itself with kubectl edit pvc"
 	Size resource.Quantity `json:"size,omitzero"`
 
-	// storageClassName of the volume, which must be ReadWriteOnce or narrower. Default: the cluster's default class.
-	// It cannot be changed.
+	// storageClassName of the volume, which must be ReadWriteOnce or narrower.
+	// Default: the cluster's default class. It cannot be changed.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -123,17 +137,19 @@ type EmbeddedStore struct {
 // IdentitySource is a union: a name, a prefix and exactly one source of users.
 // +kubebuilder:validation:XValidation:rule="has(self.htpasswd)",message="an identity needs exactly one source of users: set htpasswd, such as htpasswd: {secretRef: {name: users}}"
 type IdentitySource struct {
-	// name of the source in logs, metrics and messages: a DNS label, unique in the list, such as staff.
+	// name of the source in logs, metrics and messages: a DNS label, unique in the
+	// list, such as staff.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="the name of an identity must be a DNS label: a-z, 0-9 and -, not at its ends, such as staff"
 	Name string `json:"name"`
 
-	// subjectPrefix is put before the user's name to make the sub claim (= user_id = X-Auth-User), such as staff: for
-	// staff:alice. It keeps users of different sources apart, so no prefix may be the beginning of another; a single
-	// source needs none. Do not change it later: users would become other users. At most 64 characters: letters,
-	// digits and . _ : / @ -
+	// subjectPrefix is put before the user's name to make the sub claim (= user_id
+	// = X-Auth-User), such as staff: for staff:alice. It keeps users of different
+	// sources apart, so no prefix may be the beginning of another; a single source
+	// needs none. Do not change it later: users would become other users. At most
+	// 64 characters: letters, digits and . _ : / @ -
 	// +optional
 	// +kubebuilder:default=""
 	// +kubebuilder:validation:MaxLength=64
@@ -147,8 +163,9 @@ type IdentitySource struct {
 
 // HTPasswdSource takes users and password hashes from a Secret.
 type HTPasswdSource struct {
-	// secretRef names a Secret of this namespace with the key htpasswd: one name:hash a line, hashes bcrypt ($2y$,
-	// $2b$) or argon2id ($argon2id$), at most 5000 users; and, if wished, the key roles: one "name: role" a line.
+	// secretRef names a Secret of this namespace with the key htpasswd: one
+	// name:hash a line, hashes bcrypt ($2y$, $2b$) or argon2id ($argon2id$), at
+	// most 5000 users; and, if wished, the key roles: one "name: role" a line.
 	// Make a line with: htpasswd -nB alice
 	// +required
 	SecretRef SecretReference `json:"secretRef"`
@@ -156,22 +173,26 @@ type HTPasswdSource struct {
 
 // EdgeSpec describes the edge authorization service.
 type EdgeSpec struct {
-	// replicas of the edge. Every request through the ingress waits for one of them. Default 2; 1 to 100.
+	// replicas of the edge. Every request through the ingress waits for one of
+	// them. Default 2; 1 to 100.
 	// +optional
 	// +default=2
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	Replicas int32 `json:"replicas,omitempty"`
 
-	// onStaleRevocations says what an edge does that has heard nothing about revocations for longer than the policy's
-	// revocation.maxPropagation. AllowUntilExpiry (default) goes on: users are served, and a token revoked meanwhile
-	// can live until it expires. FailClosed refuses every request with 503 until it is current again.
+	// onStaleRevocations says what an edge does that has heard nothing about
+	// revocations for longer than the policy's revocation.maxPropagation.
+	// AllowUntilExpiry (default) goes on: users are served, and a token revoked
+	// meanwhile can live until it expires. FailClosed refuses every request with
+	// 503 until it is current again.
 	// +optional
 	// +default="AllowUntilExpiry"
 	OnStaleRevocations StalePolicy `json:"onStaleRevocations,omitempty"`
 }
 
-// TokenService runs the token service and the edge authorization service of one issuer. Ask with: kubectl get tsvc
+// TokenService runs the token service and the edge authorization service of
+// one issuer. Ask with: kubectl get tsvc
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=tsvc,categories=keyturn
