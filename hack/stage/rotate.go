@@ -1,0 +1,69 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+)
+
+// FastRotation is a patch of a SigningKeySet that makes every wait of a rotation short: a key is published for 4
+// seconds, not for a day, before it signs. It is for people who watch.
+const FastRotation = `{"spec":{"clockSkew":"1s","jwks":{"maxAge":"1s"},"rotation":{"interval":"1h","prePublish":"4s","slowestVerifier":"1s"}}}`
+
+// KeySet reads the set of the samples.
+func (s *Stage) KeySet(ctx context.Context) (*keyturnv1alpha1.SigningKeySet, error) {
+	var set keyturnv1alpha1.SigningKeySet
+	err := s.Client.Get(ctx, types.NamespacedName{Namespace: Namespace, Name: KeySet}, &set)
+	return &set, err
+}
+
+// Rotate asks for a rotation, as a person would, and waits until another key signs and every replica has loaded it.
+func (s *Stage) Rotate(ctx context.Context) (from, to string, err error) {
+	before, err := s.KeySet(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	from = before.Status.ActiveKid
+	request := keyturnv1alpha1.AnnotationRotateRequestedAt + "=" + time.Now().UTC().Format(time.RFC3339Nano)
+	if _, err := s.Kubectl(ctx, "annotate", "-n", Namespace, "sks", KeySet, "--overwrite", request); err != nil {
+		return from, "", err
+	}
+	err = s.Await(ctx, time.Minute, func(ctx context.Context) (string, error) {
+		set, err := s.KeySet(ctx)
+		if err != nil {
+			return "", err
+		}
+		to = set.Status.ActiveKid
+		if to == from {
+			return "key " + set.Status.Active + " still signs; next: " + set.Status.Next, nil
+		}
+		if len(set.Status.Propagation.WaitingFor) > 0 {
+			return fmt.Sprintf("waiting for %v", set.Status.Propagation.WaitingFor), nil
+		}
+		return "", nil
+	})
+	return from, to, err
+}
+
+// Await asks probe every tenth of a second until it returns an empty reason to wait.
+func (s *Stage) Await(ctx context.Context, limit time.Duration, probe func(context.Context) (waitingFor string, err error)) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		why, err := probe(ctx)
+		if err == nil && why == "" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("after %s still: %s (%w)", limit, why, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,285 @@
+// Package stage sets up a whole Keyturn on this machine: a real Kubernetes API server, the operator as config/ deploys
+// it, the samples, a real nginx as docs/ingress documents it, and a small application behind it.
+//
+//	client ──▶ nginx ──auth_request──▶ extauthz (2)
+//	             ├──▶ application            ▲ revocations, snapshot
+//	             └──/auth/──▶ tokenservice ──┘
+//
+// The demo and the end-to-end tests stand on it, so that what people see is what is tested.
+package stage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/hack/cluster/local"
+	"github.com/keyturn/keyturn/hack/nginx"
+)
+
+// Namespace is where the samples live; Service and KeySet are their names.
+const (
+	Namespace = "demo"
+	Service   = "web"
+	KeySet    = "main"
+)
+
+// sampleIssuer is the issuer that config/samples names.
+const sampleIssuer = "http://127.0.0.1:8080"
+
+// Options of a stage.
+type Options struct {
+	// Root is the repository.
+	Root string
+	// Dir keeps everything; it must exist.
+	Dir string
+	// Listen is nginx's address; empty: a free port.
+	Listen string
+	// Progress is told what happens, one line a step.
+	Progress io.Writer
+	// Log is told every detail of the cluster.
+	Log io.Writer
+	// Samples edits the sample manifests before they are applied; nil: as they are.
+	Samples func(manifests string) string
+}
+
+// Stage is a running Keyturn. Its methods may be called from any goroutine.
+type Stage struct {
+	Cluster *local.Cluster
+	// Client reads and writes as a cluster administrator.
+	Client client.Client
+	// URL is where nginx listens.
+	URL string
+	// NginxPath is the nginx that runs.
+	NginxPath string
+
+	options     Options
+	application *application
+	nginx       *nginx.Server
+}
+
+// Set builds the programs, starts everything and returns when users could log in.
+func Set(ctx context.Context, options Options) (*Stage, error) {
+	s := &Stage{options: options}
+	if err := s.set(ctx); err != nil {
+		return nil, errors.Join(err, s.Strike())
+	}
+	return s, nil
+}
+
+func (s *Stage) set(ctx context.Context) error {
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"build manager, tokenservice and extauthz", s.build},
+		{"find nginx", s.findNginx},
+		{"start Kubernetes: etcd, kube-apiserver, kube-controller-manager, node agent", s.startCluster},
+		{"deploy the operator: kubectl apply -k config/default", s.deployOperator},
+		{"apply the samples: kubectl apply -k config/samples", s.applySamples},
+		{"wait until the token service and two edges are ready", s.awaitReady},
+		{"start nginx with docs/ingress/nginx.conf", s.startNginx},
+	} {
+		began := time.Now()
+		fmt.Fprintf(s.options.Progress, "  · %s …\n", step.name)
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			fmt.Fprintf(s.options.Progress, "    took %.0f s\n", took.Seconds())
+		}
+	}
+	return nil
+}
+
+// Strike takes everything down. It may be called at any time, also on a stage that was not set fully.
+func (s *Stage) Strike() error {
+	if s.nginx != nil {
+		s.nginx.Stop()
+		s.nginx = nil
+	}
+	if s.application != nil {
+		s.application.stop()
+		s.application = nil
+	}
+	if s.Cluster != nil {
+		err := s.Cluster.Stop()
+		s.Cluster = nil
+		return err
+	}
+	return nil
+}
+
+// Kubectl runs kubectl against the cluster and returns what it printed.
+func (s *Stage) Kubectl(ctx context.Context, args ...string) (string, error) {
+	return s.kubectlWith(ctx, "", args...)
+}
+
+func (s *Stage) kubectlWith(ctx context.Context, input string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, s.Cluster.KubectlPath(), append([]string{"--kubeconfig", s.Cluster.Kubeconfig()}, args...)...)
+	cmd.Dir = s.options.Root
+	cmd.Stdin = strings.NewReader(input)
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("kubectl %s: %w\n%s", strings.Join(args, " "), err, errOut.String())
+	}
+	return out.String(), nil
+}
+
+func (s *Stage) build(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", s.binDir()+"/", "./cmd/manager", "./cmd/tokenservice", "./cmd/extauthz")
+	cmd.Dir = s.options.Root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
+}
+
+func (s *Stage) binDir() string { return filepath.Join(s.options.Dir, "bin") }
+
+func (s *Stage) findNginx(ctx context.Context) error {
+	cache, err := CacheDir()
+	if err != nil {
+		return err
+	}
+	s.NginxPath, err = nginx.Find(ctx, cache, s.options.Progress)
+	return err
+}
+
+// CacheDir is where programs are kept that were built or fetched: $KEYTURN_CACHE, or keyturn in the user's cache.
+func CacheDir() (string, error) {
+	if dir := os.Getenv("KEYTURN_CACHE"); dir != "" {
+		return dir, nil
+	}
+	dir, err := os.UserCacheDir()
+	return filepath.Join(dir, "keyturn"), err
+}
+
+func (s *Stage) startCluster(ctx context.Context) (err error) {
+	options := local.Options{Dir: filepath.Join(s.options.Dir, "cluster"), BinDir: s.binDir(), Log: s.options.Log}
+	options.Finder.Log = s.options.Progress
+	options.AuditLog = filepath.Join(s.options.Dir, "audit.log")
+	if s.Cluster, err = local.Start(ctx, options); err != nil {
+		return err
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), keyturnv1alpha1.AddToScheme(scheme)); err != nil {
+		return err
+	}
+	s.Client, err = client.New(s.Cluster.Config(), client.Options{Scheme: scheme})
+	return err
+}
+
+func (s *Stage) deployOperator(ctx context.Context) error {
+	if _, err := s.Kubectl(ctx, "apply", "--server-side", "-k", "config/default"); err != nil {
+		return err
+	}
+	if _, err := s.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s",
+		"crd/signingkeysets.keyturn.dev", "crd/tokenpolicies.keyturn.dev", "crd/tokenservices.keyturn.dev"); err != nil {
+		return err
+	}
+	_, err := s.Kubectl(ctx, "rollout", "status", "-n", "keyturn-system", "deployment/keyturn-manager", "--timeout=90s")
+	return err
+}
+
+func (s *Stage) applySamples(ctx context.Context) error {
+	listen, err := s.chooseListen()
+	if err != nil {
+		return err
+	}
+	s.URL = "http://" + listen
+	manifests, err := s.Kubectl(ctx, "kustomize", "config/samples")
+	if err != nil {
+		return err
+	}
+	if s.options.Samples != nil {
+		manifests = s.options.Samples(manifests)
+	}
+	manifests = strings.ReplaceAll(manifests, sampleIssuer, s.URL)
+	_, err = s.kubectlWith(ctx, manifests, "apply", "-f", "-")
+	return err
+}
+
+// chooseListen takes the wanted address if it is free, else a free port: nothing else on the machine is disturbed.
+func (s *Stage) chooseListen() (string, error) {
+	for _, address := range []string{s.options.Listen, "127.0.0.1:0"} {
+		if address == "" {
+			continue
+		}
+		listener, err := net.Listen("tcp", address) //nolint:noctx // closed at once
+		if err == nil {
+			return listener.Addr().String(), listener.Close()
+		}
+	}
+	return "", errors.New("no free port on 127.0.0.1")
+}
+
+func (s *Stage) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	_, err := s.Kubectl(ctx, "wait", "-n", Namespace, "--for=condition=Ready", "--timeout=110s", "tokenservice/"+Service, "signingkeyset/"+KeySet)
+	if err != nil {
+		state, _ := s.Kubectl(context.WithoutCancel(ctx), "get", "-n", Namespace, "sks,tpol,tsvc,pods,events")
+		return fmt.Errorf("%w\n%s", err, state)
+	}
+	_, err = s.Kubectl(ctx, "rollout", "status", "-n", Namespace, "deployment/"+Service+"-extauthz", "--timeout=60s")
+	return err
+}
+
+func (s *Stage) startNginx(ctx context.Context) (err error) {
+	if s.application, err = startApplication(); err != nil {
+		return err
+	}
+	recipe, err := os.ReadFile(filepath.Join(s.options.Root, "docs", "ingress", "nginx.conf"))
+	if err != nil {
+		return err
+	}
+	addresses := nginx.Addresses{Listen: strings.TrimPrefix(s.URL, "http://"), Application: s.application.address}
+	if addresses.ExtAuthz, err = s.ServiceAddress(ctx, Service+"-extauthz", "http"); err != nil {
+		return err
+	}
+	if addresses.TokenService, err = s.ServiceAddress(ctx, Service+"-tokenservice", "http"); err != nil {
+		return err
+	}
+	dir := filepath.Join(s.options.Dir, "nginx")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := nginx.Configure(dir, string(recipe), addresses); err != nil {
+		return err
+	}
+	s.nginx, err = nginx.Start(ctx, s.NginxPath, dir, addresses.Listen)
+	return err
+}
+
+// ServiceAddress is the cluster address of a Service's port.
+func (s *Stage) ServiceAddress(ctx context.Context, name, port string) (string, error) {
+	var service corev1.Service
+	if err := s.Client.Get(ctx, types.NamespacedName{Namespace: Namespace, Name: name}, &service); err != nil {
+		return "", err
+	}
+	for _, p := range service.Spec.Ports {
+		if p.Name == port {
+			return net.JoinHostPort(service.Spec.ClusterIP, fmt.Sprint(p.Port)), nil
+		}
+	}
+	return "", fmt.Errorf("Service %s has no port %q", name, port) //nolint:revive // the kind's name
+}
