@@ -241,8 +241,8 @@ func (p *podRun) decide(phase corev1.PodPhase) {
 
 // setUp mounts the volumes, trying again until that works, and says whether the pod may start.
 func (p *podRun) setUp(ctx context.Context) bool {
-	wait := 100 * time.Millisecond
-	for said := ""; ; {
+	wait, began := 50*time.Millisecond, time.Now()
+	for said, warned := "", ""; ; {
 		err := os.MkdirAll(p.dir, 0o755)
 		if err == nil {
 			err = p.mount(ctx)
@@ -256,9 +256,13 @@ func (p *podRun) setUp(ctx context.Context) bool {
 		if err == nil {
 			return true
 		}
+		// What settles at once (a claim being bound, the CA of a new namespace) deserves no warning.
+		if warned != err.Error() && time.Since(began) > time.Second {
+			warned = err.Error()
+			p.event(corev1.EventTypeWarning, "FailedMount", "%s", warned)
+		}
 		if said != err.Error() {
 			said = err.Error()
-			p.event(corev1.EventTypeWarning, "FailedMount", "%s", said)
 			p.agent.log.Info("the pod waits for its volumes", "pod", p.name(), "error", said)
 			p.mu.Lock()
 			for _, c := range append(append([]*containerRun(nil), p.inits...), p.containers...) {

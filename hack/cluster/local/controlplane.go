@@ -158,7 +158,7 @@ func (c *Cluster) startControllerManager() (*program, error) {
 	p, conf := c.pki, filepath.Join(c.dir, "pki", "kube-controller-manager.kubeconfig")
 	return c.run(binaries.ControllerManager, "--kubeconfig", conf, "--authentication-kubeconfig", conf, "--authorization-kubeconfig", conf,
 		"--service-account-private-key-file", p.path("sa.key"), "--root-ca-file", p.path("ca.crt"),
-		"--use-service-account-credentials", "--leader-elect=false", "--controllers", "*,-"+strings.Join(withoutControllers, ",-"),
+		"--use-service-account-credentials", "--leader-elect=false", "--authentication-tolerate-lookup-failure", "--controllers", "*,-"+strings.Join(withoutControllers, ",-"),
 		"--cluster-signing-cert-file", p.path("ca.crt"), "--cluster-signing-key-file", p.path("ca.key"),
 		"--bind-address", c.slot.address(), "--secure-port", fmt.Sprint(c.ports.controllerManager), "--v", "1")
 }
