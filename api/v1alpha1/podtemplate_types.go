@@ -22,20 +22,23 @@ type PodOverlay struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.contains('app.kubernetes.io/') && !k.contains('keyturn.dev/'))",message="labels of app.kubernetes.io/ and keyturn.dev/ are set by Keyturn itself: remove them or use another prefix"
-	Labels map[string]OverlayValue `json:"labels,omitempty"`
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="the key of a label must be a Kubernetes label key, such as team or example.com/team: rename it"
+	Labels map[string]LabelValue `json:"labels,omitempty"`
 
 	// annotations to add to the pods, such as those of a service mesh or a log
 	// collector. Keys of keyturn.dev are Keyturn's own. At most 16.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.contains('keyturn.dev/'))",message="annotations of keyturn.dev/ are set by Keyturn itself: remove them or use another prefix"
-	Annotations map[string]OverlayValue `json:"annotations,omitempty"`
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="the key of an annotation must be a Kubernetes label key, such as team or example.com/team: rename it"
+	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 
 	// nodeSelector restricts the pods to nodes with these labels, such as
 	// kubernetes.io/arch: amd64. At most 16.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
-	NodeSelector map[string]OverlayValue `json:"nodeSelector,omitempty"`
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="the key of a node selector must be a Kubernetes label key, such as team or example.com/team: rename it"
+	NodeSelector map[string]LabelValue `json:"nodeSelector,omitempty"`
 
 	// tolerations let the pods run on tainted nodes, as in a pod. At most 16.
 	// +optional
@@ -63,11 +66,19 @@ type PodOverlay struct {
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 }
 
-// OverlayValue is the value of a label, an annotation or a node selector.
-// +kubebuilder:validation:MaxLength=1024
-type OverlayValue string
+// LabelValue is the value of a label or of a node selector.
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:XValidation:rule="self.matches('^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$')",message="a label's value has at most 63 letters, digits and - _ . and begins and ends with a letter or digit: rename it"
+type LabelValue string
+
+// AnnotationValue is the value of an annotation.
+// +kubebuilder:validation:MaxLength=4096
+type AnnotationValue string
 
 // Toleration lets a pod run on a node with a matching taint, as in a pod.
+// +kubebuilder:validation:XValidation:rule="(has(self.key) && self.key != ”) || (has(self.operator) && self.operator == 'Exists')",message="a toleration without a key must have operator: Exists, which matches every taint: add key or operator"
+// +kubebuilder:validation:XValidation:rule="!has(self.value) || self.value == ” || !has(self.operator) || self.operator != 'Exists'",message="a toleration with operator: Exists has no value: remove value, or use operator: Equal"
+// +kubebuilder:validation:XValidation:rule="!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",message="tolerationSeconds needs effect: NoExecute: add it, or remove tolerationSeconds"
 type Toleration struct {
 	// key of the taint; empty, with operator Exists, matches every taint.
 	// +optional

@@ -8,6 +8,7 @@ type SigningKeySetReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="name must be the name of an object: a-z, 0-9, - and ., not at its ends. Names are in lower case: mend it"
 	Name string `json:"name"`
 }
 
@@ -18,6 +19,7 @@ type TokenPolicyReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="name must be the name of an object: a-z, 0-9, - and ., not at its ends. Names are in lower case: mend it"
 	Name string `json:"name"`
 }
 
@@ -29,5 +31,6 @@ type SecretReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="name must be the name of an object: a-z, 0-9, - and ., not at its ends. Names are in lower case: mend it"
 	Name string `json:"name"`
 }
