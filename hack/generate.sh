@@ -13,7 +13,10 @@ controller_gen() { go tool -modfile=hack/tools/go.mod sigs.k8s.io/controller-too
 
 controller_gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
-# A CRD whose type has gone must go too.
+# Into a directory of its own first: a CRD whose type has gone must go too, and a failure must leave the old ones.
+fresh=$(mktemp -d)
+trap 'rm -rf "$fresh"' EXIT
+controller_gen crd:generateEmbeddedObjectMeta=false paths=./api/... output:crd:dir="$fresh"
 mkdir -p config/crd/bases
 rm -f config/crd/bases/*.yaml
-controller_gen crd:generateEmbeddedObjectMeta=false paths=./api/... output:crd:dir=config/crd/bases
+cp "$fresh"/*.yaml config/crd/bases/
