@@ -34,7 +34,7 @@ http {
 var documented = Addresses{
 	Listen:       "listen      8080;",
 	ExtAuthz:     "web-extauthz.demo.svc.cluster.local:8080",
-	TokenService: "web-tokenservice.demo.svc.cluster.local:80",
+	TokenService: "web-tokenservice.demo.svc.cluster.local:8080",
 	Application:  "app.demo.svc.cluster.local:80",
 }
 
@@ -70,7 +70,7 @@ func Start(ctx context.Context, path, dir, listen string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close() //nolint:errcheck // the child has its own descriptor
+	defer log.Close()                                                        //nolint:errcheck // the child has its own descriptor
 	cmd := exec.Command(path, "-p", dir, "-c", "nginx.conf", "-e", "stderr") //nolint:noctx // Stop ends it, with grace
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

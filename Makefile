@@ -1,0 +1,54 @@
+# The commands of this repository. `make help` lists them.
+SHELL       := /usr/bin/env bash -o pipefail
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GO          ?= go
+export GOFLAGS ?= -buildvcs=false
+LDFLAGS     := -X main.version=$(VERSION)
+GO_PACKAGES := ./...
+# Tests that bring up a cluster each take cores and seconds: two packages at a time.
+TEST_FLAGS  ?= -p 2 -timeout 20m
+SOAK_FLAGS  ?= -p 1 -timeout 120m -v
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: ## the main job, for real, on this machine (KEEP=1 leaves it running)
+	@$(GO) run ./hack/demo
+
+.PHONY: test
+test: ## every test, small counts
+	@assets="$$($(GO) run ./hack/cluster assets)" && nginx="$$($(GO) run ./hack/nginx/find)" && \
+	KUBEBUILDER_ASSETS="$$assets" PATH="$$PATH:$$(dirname "$$nginx")" $(GO) test $(TEST_FLAGS) $(GO_PACKAGES)
+
+.PHONY: soak
+soak: ## the same tests with every count in full; prints the figures
+	@assets="$$($(GO) run ./hack/cluster assets)" && nginx="$$($(GO) run ./hack/nginx/find)" && \
+	KUBEBUILDER_ASSETS="$$assets" PATH="$$PATH:$$(dirname "$$nginx")" KEYTURN_SOAK=1 $(GO) test $(SOAK_FLAGS) $(GO_PACKAGES)
+
+.PHONY: build
+build: ## the programs, static, into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: image
+image: ## the container image (needs docker or podman)
+	$${CONTAINER_TOOL:-docker} build --build-arg VERSION=$(VERSION) -t ghcr.io/keyturn/keyturn:$(VERSION) .
+
+.PHONY: generate
+generate: ## deep copies and CRDs from the types in api/
+	./hack/generate.sh
+
+.PHONY: verify
+verify: ## generated files, format, lint, module files, docs; fails on a dirty tree
+	./hack/verify.sh
+
+.PHONY: install
+install: ## the CRDs, into the cluster of the current kubectl context
+	kubectl apply --server-side -k config/crd
+
+.PHONY: deploy
+deploy: ## CRDs and operator, into the cluster of the current kubectl context
+	kubectl apply --server-side -k config/default
