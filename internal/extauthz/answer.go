@@ -1,0 +1,96 @@
+package extauthz
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/keyturn/keyturn/internal/policy"
+)
+
+// The headers of a denial, beside the standard ones.
+const (
+	// HeaderDecision names the denial in the operator's log.
+	HeaderDecision = "X-Keyturn-Decision"
+	// HeaderCode repeats the code of the body, for proxies that do not pass a body on.
+	HeaderCode = "X-Keyturn-Code"
+)
+
+// retryAfter is what a client should wait, in seconds, when the edge cannot decide.
+const retryAfter = "1"
+
+// problem is the body of a denial (RFC 9457).
+type problem struct {
+	Type     string      `json:"type"`
+	Title    string      `json:"title"`
+	Status   int         `json:"status"`
+	Code     policy.Code `json:"code"`
+	Detail   string      `json:"detail,omitempty"`
+	Decision string      `json:"decision"`
+}
+
+const problemType = "application/problem+json"
+
+// field is one header of an answer.
+type field struct{ name, value string }
+
+// denialHeaders are what every denial carries. Proxies copy all of them to the client: nothing here is secret.
+func denialHeaders(out outcome) []field {
+	fields := []field{{"Cache-Control", "no-store"}, {HeaderDecision, out.id}, {HeaderCode, string(out.Code)}}
+	switch out.HTTPStatus() {
+	case http.StatusUnauthorized:
+		fields = append(fields, field{"WWW-Authenticate", out.challenge + challengeError(out.Code)})
+	case http.StatusServiceUnavailable:
+		fields = append(fields, field{"Retry-After", retryAfter})
+	}
+	return fields
+}
+
+// challengeError is the error part of a challenge (RFC 6750, section 3); a request without a credential gets none.
+func challengeError(code policy.Code) string {
+	switch code {
+	case policy.CodeNoCredential:
+		return ""
+	case policy.CodeInvalidRequest:
+		return `, error="invalid_request", error_description="` + detail(code) + `"`
+	default:
+		return `, error="invalid_token", error_description="` + detail(code) + `"`
+	}
+}
+
+func detail(code policy.Code) string {
+	switch code {
+	case policy.CodeNoCredential:
+		return "The request carries no access token"
+	case policy.CodeInvalidRequest:
+		return "The request carries more than one credential"
+	case policy.CodeInvalidToken:
+		return "The access token is not valid"
+	case policy.CodeTokenExpired:
+		return "The access token expired"
+	case policy.CodeTokenRevoked:
+		return "The access token was revoked"
+	case policy.CodeUnavailable:
+		return "The authorizer cannot decide at the moment"
+	case policy.Code(policy.NoPolicy):
+		return "The proxy names no policy that exists here"
+	case policy.Code(policy.SpoofedIdentity):
+		return "The request carries a header that only the ingress may set"
+	case policy.Code(policy.BadRequestTarget):
+		return "The request target cannot be authorized"
+	case policy.Code(policy.UntrustedPeer):
+		return "The proxy that asks is not among the trusted ones"
+	case policy.Code(policy.MissingDialectHeader):
+		return "The proxy does not describe the original request as its recipe does"
+	case policy.Code(policy.UnusableIdentity):
+		return "The user cannot be told to the application"
+	}
+	return ""
+}
+
+func problemBody(out outcome) []byte {
+	status := out.HTTPStatus()
+	body, _ := json.Marshal(problem{ // cannot fail: texts and a number
+		Type: "about:blank", Title: http.StatusText(status), Status: status, Code: out.Code, Detail: detail(out.Code), Decision: out.id,
+	})
+	return append(body, '\n')
+}

@@ -1,0 +1,220 @@
+package extauthz
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keyturn/keyturn/internal/feed"
+	"github.com/keyturn/keyturn/internal/policy"
+	"github.com/keyturn/keyturn/internal/revocation"
+	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/token"
+)
+
+// Revocations is what the authorizer asks about revocations; *feed.Client is one. Its methods are called on every
+// check and must neither block nor allocate much.
+type Revocations interface {
+	List() *revocation.List
+	Status() snapshot.RevocationStatus
+}
+
+// Config tells an [Authorizer] what it works with. All members but Registry are needed.
+type Config struct {
+	// Snapshot is the path of the edge document.
+	Snapshot string
+	// Instance is this replica's unique name, e.g. the pod's.
+	Instance string
+	// Revocations makes the source of revocations, once the authorizer can tell where the feed is.
+	Revocations func(target func() (feed.Target, bool)) (Revocations, error)
+	Log         *slog.Logger
+	// Now must carry a monotonic reading, as time.Now does.
+	Now func() time.Time
+	// Registry takes the metrics; nil means a new one.
+	Registry *prometheus.Registry
+}
+
+// Authorizer decides. It is safe for concurrent use; use [New].
+type Authorizer struct {
+	edges       *snapshot.File[Edge]
+	revocations Revocations
+	instance    string
+	log         *slog.Logger
+	now         func() time.Time
+	metrics     *metrics
+
+	draining  atomic.Bool
+	untrusted atomic.Pointer[sighting]
+	idPrefix  string
+	idCount   atomic.Uint64
+}
+
+// sighting is an untrusted peer and when it was seen last.
+type sighting struct {
+	peer netip.Addr
+	at   time.Time
+}
+
+// untrustedMemory is how long an untrusted peer stays in the status.
+const untrustedMemory = 10 * time.Minute
+
+// New opens the document and returns an authorizer that denies until the document and the revocations are there.
+func New(config Config) (*Authorizer, error) {
+	if config.Snapshot == "" || config.Instance == "" || config.Revocations == nil || config.Log == nil || config.Now == nil {
+		return nil, errors.New("extauthz: Snapshot, Instance, Revocations, Log and Now are needed")
+	}
+	random := make([]byte, 6)
+	_, _ = rand.Read(random) // never fails
+	a := &Authorizer{instance: config.Instance, log: config.Log, now: config.Now, idPrefix: hex.EncodeToString(random) + "-"}
+	a.metrics = newMetrics(config.Registry)
+	a.edges = snapshot.Open(config.Snapshot, a.metrics.counted(Build), config.Log, config.Now)
+	revocations, err := config.Revocations(a.feedTarget)
+	if err != nil {
+		return nil, err
+	}
+	a.revocations = revocations
+	a.metrics.watch(a)
+	return a, nil
+}
+
+func (a *Authorizer) feedTarget() (feed.Target, bool) {
+	edge := a.edges.Load()
+	if edge == nil {
+		return feed.Target{}, false
+	}
+	return edge.feed, true
+}
+
+// Ready tells why the replica should get no calls; nil if it should.
+func (a *Authorizer) Ready() error {
+	switch {
+	case a.draining.Load():
+		return errors.New("draining")
+	case a.edges.Load() == nil:
+		return errors.New("no snapshot in force")
+	case !a.revocations.Status().Loaded:
+		return errors.New("revocations not loaded")
+	}
+	return nil
+}
+
+// Drain makes the replica not ready; it goes on answering.
+func (a *Authorizer) Drain() { a.draining.Store(true) }
+
+// question is one check, as a protocol read it.
+type question struct {
+	protocol      string
+	policy        string
+	peer          netip.Addr
+	refusal       policy.Reason
+	authorization []string // every value of the header, in order
+	method, host  string   // of the original request, for the log
+	target        string
+}
+
+// outcome is a decision with what an answer needs beside it.
+type outcome struct {
+	policy.Decision
+	id        string // of a denial
+	challenge string
+}
+
+// decide answers the question, counts it and, if it denies, logs it.
+func (a *Authorizer) decide(q question) outcome {
+	started := a.now()
+	edge := a.edges.Load()
+	decision := policy.Decide(a.input(edge, q, started))
+	out := outcome{Decision: decision}
+	if edge != nil {
+		out.challenge = edge.challenge
+	}
+	if !decision.Allow {
+		out.id = a.nextID()
+		a.logDenial(q, out)
+	}
+	a.metrics.decided(q.protocol, decision, a.now().Sub(started))
+	return out
+}
+
+func (a *Authorizer) input(edge *Edge, q question, now time.Time) policy.Input {
+	in := policy.Input{Refusal: q.refusal, Policy: q.policy}
+	if edge == nil {
+		return in
+	}
+	in.Edge = a.state(edge)
+	if !edge.trusts(q.peer) {
+		in.Refusal = policy.UntrustedPeer
+		a.untrusted.Store(&sighting{peer: q.peer, at: now})
+	}
+	if in.Refusal != "" {
+		return in // nothing that the request carries matters any more
+	}
+	in.Header = a.bearer(edge, q.authorization, now)
+	return in
+}
+
+// state tells how far the revocations can be relied on.
+func (a *Authorizer) state(edge *Edge) policy.Edge {
+	switch status := a.revocations.Status(); {
+	case !status.Loaded:
+		return policy.EdgeNotReady
+	case !status.Stale:
+		return policy.EdgeFresh
+	case edge.failClosed:
+		return policy.EdgeStaleClosed
+	default:
+		a.metrics.staleDecisions.Inc()
+		return policy.EdgeStaleServing
+	}
+}
+
+// bearer tells what the Authorization header is worth.
+func (a *Authorizer) bearer(edge *Edge, values []string, now time.Time) policy.Credential {
+	raw, reason := bearerToken(values)
+	switch reason {
+	case "":
+	case policy.NoCredential:
+		return policy.Credential{Outcome: policy.Absent, Reason: reason}
+	default:
+		return policy.Credential{Outcome: policy.Invalid, Reason: reason}
+	}
+	verified := edge.verifier.Verify(now, raw)
+	if verified.Outcome == policy.Valid && a.revoked(verified) {
+		return policy.Credential{Outcome: policy.Revoked, Reason: policy.ReasonRevoked}
+	}
+	c := policy.Credential{Outcome: verified.Outcome, Reason: verified.Reason, User: verified.Claims.Subject}
+	if edge.tellRole {
+		c.Role = verified.Claims.Custom["role"]
+	}
+	return c
+}
+
+func (a *Authorizer) revoked(v token.Verified) bool {
+	return a.revocations.List().Revoked(revocation.Credential{
+		SessionID: v.Claims.SessionID, User: v.Claims.Subject, KID: v.KID, TokenID: v.Claims.ID,
+	})
+}
+
+// nextID names a decision: unique for this run of the process, and short enough to be read out on the telephone.
+func (a *Authorizer) nextID() string { return a.idPrefix + strconv.FormatUint(a.idCount.Add(1), 36) }
+
+// Status is what the control plane reads.
+func (a *Authorizer) Status() snapshot.Status {
+	revocations := a.revocations.Status()
+	s := snapshot.Status{Role: "edge", Instance: a.instance, Clock: a.now().UTC(), Refused: a.edges.Refused(), Revocations: &revocations, KIDs: []string{}}
+	if edge := a.edges.Load(); edge != nil {
+		s.TokenService, s.Revision, s.Epoch = edge.header.TokenService, edge.header.Revision, edge.epoch
+		s.ActiveKID, s.KIDs = edge.active, edge.verifier.Keys.KIDs()
+	}
+	if seen := a.untrusted.Load(); seen != nil && a.now().Sub(seen.at) < untrustedMemory {
+		s.UntrustedPeer = seen.peer.String()
+	}
+	return s
+}

@@ -1,0 +1,94 @@
+package extauthz
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/keyturn/keyturn/internal/policy"
+	"github.com/keyturn/keyturn/internal/snapshot"
+)
+
+// metrics are the edge's figures. Every label has a small fixed set of values; none comes from a client.
+type metrics struct {
+	registry       *prometheus.Registry
+	decisions      *prometheus.CounterVec
+	latency        *prometheus.HistogramVec
+	staleDecisions prometheus.Counter
+	refused        *prometheus.CounterVec
+}
+
+func newMetrics(registry *prometheus.Registry) *metrics {
+	if registry == nil {
+		registry = prometheus.NewRegistry()
+		registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}
+	m := &metrics{
+		registry: registry,
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keyturn_decisions_total", Help: "Decisions by result (allow, deny) and reason.",
+		}, []string{"protocol", "result", "reason"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "keyturn_check_duration_seconds", Help: "Time from the read question to the decision.",
+			Buckets: []float64{.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, .2},
+		}, []string{"protocol"}),
+		staleDecisions: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "keyturn_stale_decisions_total", Help: "Decisions made with revocations out of date, under AllowUntilExpiry.",
+		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keyturn_snapshots_refused_total", Help: "Documents that were not taken, by reason.",
+		}, []string{"reason"}),
+	}
+	registry.MustRegister(m.decisions, m.latency, m.staleDecisions, m.refused)
+	return m
+}
+
+// watch adds the figures that are read when they are asked for.
+func (m *metrics) watch(a *Authorizer) {
+	gauge := func(name, help string, read func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+	}
+	ofEdge := func(read func(*Edge) int64) func() float64 {
+		return func() float64 {
+			if edge := a.edges.Load(); edge != nil {
+				return float64(read(edge))
+			}
+			return 0
+		}
+	}
+	gauge("keyturn_snapshot_revision", "Revision of the document in force; 0 while there is none.", ofEdge(func(e *Edge) int64 { return e.header.Revision }))
+	gauge("keyturn_snapshot_epoch", "Epoch of the key set in force; 0 while there is none.", ofEdge(func(e *Edge) int64 { return e.epoch }))
+	gauge("keyturn_snapshot_refused", "1 while the newest document is one that was not taken.", func() float64 { return boolean(a.edges.Refused() != nil) })
+	gauge("keyturn_revocations_applied", "Number of the newest revocation applied.", func() float64 { return float64(a.revocations.Status().Applied) })
+	gauge("keyturn_revocations_loaded", "1 once the complete list of revocations was loaded.", func() float64 { return boolean(a.revocations.Status().Loaded) })
+	gauge("keyturn_revocations_stale", "1 while the revocations are out of date.", func() float64 { return boolean(a.revocations.Status().Stale) })
+	gauge("keyturn_ready", "1 while the replica is ready.", func() float64 { return boolean(a.Ready() == nil) })
+}
+
+func boolean(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (m *metrics) decided(protocol string, d policy.Decision, took time.Duration) {
+	result := "deny"
+	if d.Allow {
+		result = "allow"
+	}
+	m.decisions.WithLabelValues(protocol, result, string(d.Reason)).Inc()
+	m.latency.WithLabelValues(protocol).Observe(took.Seconds())
+}
+
+// counted is build, with its refusals counted.
+func (m *metrics) counted(build snapshot.Build[Edge]) snapshot.Build[Edge] {
+	return func(raw []byte, current *Edge) (*Edge, error) {
+		edge, err := build(raw, current)
+		if err != nil {
+			m.refused.WithLabelValues(refusalReason(err)).Inc()
+		}
+		return edge, err
+	}
+}

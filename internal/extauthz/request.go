@@ -1,0 +1,121 @@
+package extauthz
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/keyturn/keyturn/internal/policy"
+)
+
+// bearerToken takes the token out of the values of the Authorization header (RFC 6750, section 2.1). Envoy joins
+// several headers of one name by a comma, which no bearer token contains.
+func bearerToken(values []string) (string, policy.Reason) {
+	if len(values) > 1 {
+		return "", policy.MultipleCredentials
+	}
+	if len(values) == 0 || values[0] == "" {
+		return "", policy.NoCredential
+	}
+	if strings.Contains(values[0], ",") {
+		return "", policy.MultipleCredentials
+	}
+	scheme, raw, spaced := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", policy.NoCredential // another scheme is not ours to judge
+	}
+	raw = strings.TrimLeft(raw, " ")
+	if !spaced || raw == "" {
+		return "", policy.MalformedToken
+	}
+	return raw, ""
+}
+
+// checkTarget refuses what cannot be asked about: CONNECT and `*` name no resource, and what does not begin with `/`
+// or holds a control character is read differently by the next hop.
+func checkTarget(method, target string) policy.Reason {
+	if !isToken(method) || method == "CONNECT" || !strings.HasPrefix(target, "/") {
+		return policy.BadRequestTarget
+	}
+	for i := range len(target) {
+		if target[i] < 0x20 || target[i] == 0x7f {
+			return policy.BadRequestTarget
+		}
+	}
+	return ""
+}
+
+// isToken tells whether s is a token (RFC 9110, section 5.6.2), as methods and header names are.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !alphanumeric(c) && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func alphanumeric(c byte) bool {
+	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z'
+}
+
+// isIdentity tells whether an application could take the header name for one of [policy.IdentityHeaders]. CGI, WSGI
+// and PHP turn `-`, `_`, `.` and more into one character, so every spelling of these is the same name here.
+func isIdentity(name string) bool {
+	if len(name) < len("X-Auth-") {
+		return false
+	}
+	for _, identity := range policy.IdentityHeaders {
+		if sameName(name, identity) {
+			return true
+		}
+	}
+	return false
+}
+
+func sameName(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if fold(a[i]) != fold(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func fold(c byte) byte {
+	switch {
+	case c >= 'A' && c <= 'Z':
+		return c | 0x20
+	case alphanumeric(c):
+		return c
+	default:
+		return '-'
+	}
+}
+
+// maxLogged bounds what of a client's words goes into a line of the log.
+const maxLogged = 200
+
+// logDenial writes the one line a denial has: what and why, never a token, and of the target never the query, which
+// may carry one.
+func (a *Authorizer) logDenial(q question, out outcome) {
+	path, _, _ := strings.Cut(q.target, "?")
+	level := slog.LevelInfo
+	if out.HTTPStatus() >= 500 {
+		level = slog.LevelWarn
+	}
+	a.log.Log(context.Background(), level, "denied",
+		"decision", out.id, "status", out.HTTPStatus(), "code", string(out.Code), "reason", string(out.Reason),
+		"protocol", q.protocol, "policy", cut(q.policy), "peer", q.peer.String(),
+		"method", cut(q.method), "host", cut(q.host), "path", cut(path))
+}
+
+func cut(s string) string {
+	if len(s) > maxLogged {
+		return s[:maxLogged]
+	}
+	return s
+}
