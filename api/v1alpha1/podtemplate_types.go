@@ -76,8 +76,8 @@ type LabelValue string
 type AnnotationValue string
 
 // Toleration lets a pod run on a node with a matching taint, as in a pod.
-// +kubebuilder:validation:XValidation:rule="(has(self.key) && self.key != ”) || (has(self.operator) && self.operator == 'Exists')",message="a toleration without a key must have operator: Exists, which matches every taint: add key or operator"
-// +kubebuilder:validation:XValidation:rule="!has(self.value) || self.value == ” || !has(self.operator) || self.operator != 'Exists'",message="a toleration with operator: Exists has no value: remove value, or use operator: Equal"
+// +kubebuilder:validation:XValidation:rule="(has(self.key) && size(self.key) > 0) || (has(self.operator) && self.operator == 'Exists')",message="a toleration without a key must have operator: Exists, which matches every taint: add key or operator"
+// +kubebuilder:validation:XValidation:rule="!has(self.value) || size(self.value) == 0 || !has(self.operator) || self.operator != 'Exists'",message="a toleration with operator: Exists has no value: remove value, or use operator: Equal"
 // +kubebuilder:validation:XValidation:rule="!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",message="tolerationSeconds needs effect: NoExecute: add it, or remove tolerationSeconds"
 type Toleration struct {
 	// key of the taint; empty, with operator Exists, matches every taint.
