@@ -16,7 +16,7 @@ import (
 )
 
 func ownerOf(set *keyturnv1alpha1.SigningKeySet) keysecret.Owner {
-	return keysecret.Owner{Namespace: set.Namespace, Name: set.Name, UID: string(set.UID)}
+	return keysecret.Owner{Namespace: set.Namespace, Name: set.Name}
 }
 
 // readRing reads the ring live. Without one it returns nil; one that cannot be believed is a stopped error, returned

@@ -114,6 +114,14 @@ func (k *PublicKey) KID() string { return k.kid }
 // Algorithm returns the algorithm that is pinned to the key.
 func (k *PublicKey) Algorithm() Algorithm { return k.algorithm }
 
+// Bits returns the size of an RSA modulus, 0 for a key of a fixed size.
+func (k *PublicKey) Bits() int {
+	if public, ok := k.key.(*rsa.PublicKey); ok {
+		return public.N.BitLen()
+	}
+	return 0
+}
+
 // JWK returns a copy of the public JWK in its one canonical form.
 func (k *PublicKey) JWK() []byte { return bytes.Clone(k.jwk) }
 
