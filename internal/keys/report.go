@@ -77,6 +77,9 @@ func (p *planner) reportNext() {
 		p.plan.Next = &NextTransition{To: Active, BlockedBy: p.blocked(p.ring.Standby())}
 		if k := p.ring.Standby(); k != nil {
 			p.plan.Next.KID = k.KID
+			if k.State == Published && p.ring.EverActive() {
+				p.plan.Next.NotBefore = k.Published.Add(p.margin())
+			}
 		}
 		return
 	}

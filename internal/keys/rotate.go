@@ -87,12 +87,15 @@ func (p *planner) takeOver() {
 	p.activate(heir, why)
 }
 
-// mayTakeOver is the gate without PrePublish. Where no replica runs, no document without the key is in use.
+// mayTakeOver is the gate without PrePublish: every replica has the key, and it has been published for the clock margin, so
+// that a pod that starts at this moment does not begin with a document from before. Only the first key of a set need not
+// settle: an edge without any key serves nobody. Where no replica runs, no document is in use.
 func (p *planner) mayTakeOver(k *Key) bool {
 	if !neverSigned(k) || p.material(k) != MaterialPresent {
 		return false
 	}
-	return len(p.obs.Replicas) == 0 || k.State == Published && p.acknowledged(k.KID)
+	settled := !p.now.Before(k.Published.Add(p.margin())) || !p.ring.EverActive()
+	return len(p.obs.Replicas) == 0 || k.State == Published && p.acknowledged(k.KID) && settled
 }
 
 // rather prefers the kind that the policy asks for, then the key that has been published longest.

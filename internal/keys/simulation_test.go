@@ -1,8 +1,12 @@
 package keys_test
 
 import (
+	"fmt"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,24 +15,144 @@ import (
 
 // TestSimulation lets key sets live for months in a hostile world and asserts the promises at every step.
 func TestSimulation(t *testing.T) {
-	seeds, length := uint64(50), 60*24*time.Hour
+	seeds, length := uint64(50), 45*24*time.Hour
 	if os.Getenv("KEYTURN_SOAK") == "1" {
 		seeds, length = 1000, 365*24*time.Hour
 	}
+	var mu sync.Mutex
 	total, events := map[string]int{}, 0
-	for seed := range seeds {
-		w := newWorld(seed, keys.Next, length)
-		w.run()
-		if w.failure != "" {
-			t.Fatalf("seed %d: %s\n%s", seed, w.failure, strings.Join(w.lastLine, "\n"))
-		}
-		if n := w.counts["Active/Interval"] + w.counts["Active/Requested"]; n < 3 {
-			t.Errorf("seed %d: only %d rotations in %s: %v", seed, n, length, w.counts)
-		}
-		for k, n := range w.counts {
-			total[k] += n
-		}
-		events += w.events
+	t.Cleanup(func() { t.Logf("%d seeds of %s, %d events: %v", seeds, length, events, total) })
+	for shard := range uint64(runtime.GOMAXPROCS(0)) {
+		t.Run(fmt.Sprint("shard ", shard), func(t *testing.T) {
+			t.Parallel()
+			for seed := shard; seed < seeds && !t.Failed(); seed += uint64(runtime.GOMAXPROCS(0)) {
+				w := live(t, seed, length)
+				mu.Lock()
+				for k, n := range w.counts {
+					total[k] += n
+				}
+				events += w.events
+				mu.Unlock()
+			}
+		})
 	}
-	t.Logf("%d seeds, %d events: %v", seeds, events, total)
+}
+
+// live runs one seed: the promises hold, and keys do rotate.
+func live(t *testing.T, seed uint64, length time.Duration) *world {
+	w := newWorld(seed, keys.Next, length)
+	w.run()
+	if w.failure != "" {
+		t.Fatalf("seed %d: %s\n%s", seed, w.failure, strings.Join(w.lastLine, "\n"))
+	}
+	rotations := w.counts["Active/Interval"] + w.counts["Active/Requested"]
+	if perMonth := time.Duration(rotations) * 30 * 24 * time.Hour / length; perMonth < 3 {
+		t.Errorf("seed %d: only %d rotations in %s: %v", seed, rotations, length, w.counts)
+	}
+	return w
+}
+
+// TestSimulationCatches breaks the planner on purpose. A simulation that does not notice proves nothing.
+func TestSimulationCatches(t *testing.T) {
+	for name, mutant := range mutants {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(20) {
+				w := newWorld(seed, mutant, 60*24*time.Hour)
+				if w.run(); w.failure != "" {
+					t.Logf("seed %d, after %s: %s", seed, w.t.Sub(start), w.failure)
+					return
+				}
+			}
+			t.Error("20 seeds did not notice")
+		})
+	}
+}
+
+var mutants = map[string]planner{
+	"no publication gate": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		return keys.Next(now, p, pretend(o, func(r *keys.Replica) { r.Reachable, r.KIDs = true, kids(o.Ring) }))
+	},
+	"no prePublish": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		p.PrePublish = 0
+		return keys.Next(now, p, o)
+	},
+	"no switch gate": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		return keys.Next(now, p, pretend(o, func(r *keys.Replica) {
+			if a := o.Ring.Active(); a != nil && r.Signer {
+				r.ActiveKID, r.LatestExp = a.KID, nil
+			}
+		}))
+	},
+	"unreachable replicas are ignored": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		o.Replicas = slices.DeleteFunc(slices.Clone(o.Replicas), func(r keys.Replica) bool { return !r.Reachable })
+		return keys.Next(now, p, o)
+	},
+	"verifyUntil forgets the lifetime": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		return rewrite(keys.Next(now, p, o), func(k *keys.Key) {
+			if k.State == keys.Retiring {
+				k.MaxTTL = 0
+			}
+		})
+	},
+	"verifyUntil forgets the skew": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		p.ClockSkew = 0
+		o = pretend(o, func(r *keys.Replica) { r.Clock, r.LatestExp = time.Time{}, nil })
+		return keys.Next(now, p, o)
+	},
+	"clocks are trusted": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		return keys.Next(now, p, pretend(o, func(r *keys.Replica) { r.Clock = time.Time{} }))
+	},
+	"the lifetime is lowered in the ring": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		return rewrite(keys.Next(now, p, o), func(k *keys.Key) { k.MaxTTL = min(k.MaxTTL, p.AccessTTL) })
+	},
+	"two keys are Active": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		return rewrite(keys.Next(now, p, o), func(k *keys.Key) {
+			if k.State == keys.Retiring {
+				k.State, k.Retiring, k.VerifyUntil = keys.Active, time.Time{}, time.Time{}
+			}
+		})
+	},
+	"the epoch stands still": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		plan := keys.Next(now, p, o)
+		if plan.Ring != nil && plan.Ring.Epoch > 5 {
+			plan.Ring.Epoch--
+		}
+		return plan
+	},
+	"the Secret of a retiring key is deleted": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		plan := keys.Next(now, p, o)
+		for _, k := range o.Ring.Keys {
+			if k.State == keys.Retiring {
+				plan.Remove = append(plan.Remove, k.Sequence)
+			}
+		}
+		return plan
+	},
+}
+
+func kids(r keys.Ring) []string {
+	var all []string
+	for _, k := range r.Keys {
+		all = append(all, k.KID)
+	}
+	return all
+}
+
+// pretend changes what the replicas are said to have reported.
+func pretend(o keys.Observed, change func(*keys.Replica)) keys.Observed {
+	o.Replicas = slices.Clone(o.Replicas)
+	for i := range o.Replicas {
+		change(&o.Replicas[i])
+	}
+	return o
+}
+
+// rewrite changes the keys of the next ring.
+func rewrite(plan keys.Plan, change func(*keys.Key)) keys.Plan {
+	if plan.Ring != nil {
+		for i := range plan.Ring.Keys {
+			change(&plan.Ring.Keys[i])
+		}
+	}
+	return plan
 }

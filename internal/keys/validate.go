@@ -16,7 +16,8 @@ func (r *Ring) Validate() error {
 	if r.Epoch == 0 && len(r.Keys)+len(r.Tombstones) > 0 {
 		return fmt.Errorf("epoch 0 holds keys or tombstones")
 	}
-	kids, sequences := map[string]bool{}, map[int64]bool{}
+	n := len(r.Keys) + len(r.Tombstones)
+	kids, sequences := make(map[string]bool, n), make(map[int64]bool, n)
 	seen := func(kid string, sequence int64) error {
 		switch {
 		case kid == "":

@@ -47,20 +47,17 @@ func (p *planner) switched() bool {
 	return !slices.ContainsFunc(signers, func(r Replica) bool { return !r.Reachable || r.ActiveKID != active.KID })
 }
 
-// expire removes keys whose last token has expired. Every signer is asked once more: one that cannot be heard might sign with it.
+// expire removes keys whose last token has expired. Every signer is asked once more: one that cannot be heard, or that has just
+// started, might sign with an old key.
 func (p *planner) expire() {
-	if p.doubted {
+	if p.doubted || !p.switched() && len(p.signers()) > 0 {
 		return
 	}
 	for _, k := range slices.Clone(p.ring.Keys) {
-		if k.State == Retiring && !k.VerifyUntil.IsZero() && p.now.After(k.VerifyUntil) && p.unused(k.KID) {
+		if k.State == Retiring && !k.VerifyUntil.IsZero() && p.now.After(k.VerifyUntil) {
 			p.bury(k.KID, ReasonExpired)
 		}
 	}
-}
-
-func (p *planner) unused(kid string) bool {
-	return !slices.ContainsFunc(p.signers(), func(r Replica) bool { return !r.Reachable || r.ActiveKID == kid })
 }
 
 // latestExp is the latest expiry that any replica has reported for a key.

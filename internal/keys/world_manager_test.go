@@ -10,6 +10,10 @@ import (
 
 // reconcile is one run of the manager; it may die anywhere, and another run may begin before this one has written.
 func (w *world) reconcile() {
+	if w.t.Before(w.managerBack) {
+		w.after(w.managerBack.Sub(w.t), w.reconcile)
+		return
+	}
 	if w.ring == nil && w.floors[0] > 0 {
 		w.rebuild(false)
 	}
@@ -31,7 +35,7 @@ func (w *world) reconcile() {
 	}
 	w.after(w.span(0, 10*time.Second), func() { w.apply(plan, version) })
 
-	again := w.span(time.Minute, 20*time.Minute) // something else wakes the manager
+	again := w.span(time.Minute, 40*time.Minute) // something else wakes the manager
 	if plan.Requeue > 0 && !w.chance(4) {
 		again = min(again, plan.Requeue)
 	}
@@ -153,7 +157,7 @@ func (w *world) project() {
 			return // killed between the projections
 		}
 	}
-	w.status, w.handled = w.ring.Clone().Keys, w.ring.RotateHandled
+	w.status, w.handled = slices.Clone(w.ring.Keys), w.ring.RotateHandled
 	for i := range w.status {
 		w.status[i].PublicJWK, w.status[i].MaxTTL = nil, 0 // the status does not carry them
 	}
@@ -163,7 +167,8 @@ func (w *world) project() {
 
 func (w *world) projectTo(signer bool) {
 	head := w.heads[signer]
-	d := &document{epoch: w.ring.Epoch, version: int64(len(w.history[signer])), keys: w.ring.Clone().Publishable(), at: w.t}
+	w.names++
+	d := &document{epoch: w.ring.Epoch, version: int64(w.names), keys: w.ring.Publishable(), at: w.t}
 	for _, k := range d.keys {
 		d.kids = append(d.kids, k.KID)
 	}
@@ -178,7 +183,12 @@ func (w *world) projectTo(signer bool) {
 		return
 	}
 	w.heads[signer] = d
-	w.history[signer] = append(w.history[signer], d)
+	if w.history[signer] = append(w.history[signer], d); len(w.history[signer]) > 20 {
+		w.history[signer] = w.history[signer][10:]
+	}
+	if w.chance(5) { // somebody scales up at the worst moment
+		w.after(w.span(0, 15*time.Second), func() { w.removePod(); w.addPod(signer) })
+	}
 	w.deliver(signer)
 }
 
@@ -217,8 +227,10 @@ func (w *world) delay() time.Duration {
 }
 
 func (w *world) send(p *pod, d *document, delay time.Duration) {
-	if p.partitionUntil.After(w.t.Add(delay)) {
-		delay += p.partitionUntil.Sub(w.t)
+	for _, until := range []time.Time{p.partitionUntil, p.slowUntil} {
+		if until.After(w.t.Add(delay)) {
+			delay = until.Sub(w.t)
+		}
 	}
 	w.after(delay, func() {
 		if p.gone || p.partitionUntil.After(w.t) {

@@ -41,7 +41,10 @@ type pod struct {
 	latestExp      map[string]time.Time
 	downUntil      time.Time
 	partitionUntil time.Time // neither the manager nor new documents reach it; it serves on
+	slowUntil      time.Time // its kubelet has not noticed the newest document
 	gone           bool
+	report         keys.Replica // what the manager has of it
+	reported       time.Time
 }
 
 // verifier is a third party that caches a JWKS.
@@ -96,8 +99,7 @@ type world struct {
 	skew      time.Duration // bound of a clock's offset from true time
 
 	managerOffset, managerLeap time.Duration
-	cached                     []keys.Replica
-	cachedAt                   time.Time
+	managerBack                time.Time // until then no manager runs
 
 	maxExp   map[string]time.Time // latest expiry of all tokens, by kid
 	excused  map[string]time.Time // until when third parties may not know a kid: emergencies
@@ -118,7 +120,7 @@ func newWorld(seed uint64, next planner, length time.Duration) *world {
 	slowest, maxAge := w.span(time.Minute, 20*time.Minute), w.span(10*time.Second, 5*time.Minute)
 	skew := w.span(5*time.Second, time.Minute)
 	w.limit = slowest + maxAge
-	pre := w.limit + 2*skew + w.span(0, 3*time.Hour)
+	pre := w.limit + 2*skew + w.span(5*time.Minute, 3*time.Hour)
 	w.policy = keys.Policy{
 		UID: fmt.Sprint("uid-", seed), Algorithm: keys.ES256, RSABits: 2048, Interval: 2*pre + w.span(2*time.Hour, 36*time.Hour),
 		PrePublish: pre, Standby: w.rng.IntN(3), ClockSkew: skew, AccessTTL: w.span(time.Minute, time.Hour),
@@ -155,7 +157,7 @@ func (w *world) begin(seed uint64) {
 	w.every(24*time.Hour, 240*time.Hour, w.editPolicy)
 	w.every(48*time.Hour, 480*time.Hour, w.loseKey)
 	w.every(48*time.Hour, 480*time.Hour, w.managerDown)
-	w.every(48*time.Hour, 480*time.Hour, w.leap)
+	w.every(6*time.Hour, 96*time.Hour, w.leap)
 	w.every(72*time.Hour, 960*time.Hour, w.loseRing)
 	w.every(72*time.Hour, 960*time.Hour, w.restoreRing)
 	w.every(240*time.Hour, 960*time.Hour, w.scaleToZero)
@@ -299,10 +301,7 @@ func (w *world) observe() keys.Observed {
 	if w.ring != nil {
 		o.Ring = *w.ring.Clone()
 	}
-	if w.cached == nil || w.t.Sub(w.cachedAt) > 2*time.Minute || !w.chance(3) {
-		w.cached, w.cachedAt = w.ask(), w.t
-	}
-	o.Replicas = w.cached
+	o.Replicas = w.ask()
 	for _, k := range o.Ring.Keys {
 		o.Material[k.KID] = keys.MaterialMissing
 		if s, ok := w.secrets[k.Sequence]; ok && s.KID == k.KID {
@@ -318,22 +317,27 @@ func (w *world) observe() keys.Observed {
 	return o
 }
 
-// ask collects the reports of all pods.
+// ask lists all pods and collects their reports. The list is live; a report may be two minutes old, and now and then
+// there is none.
 func (w *world) ask() []keys.Replica {
-	var all []keys.Replica
+	all := make([]keys.Replica, 0, len(w.pods))
 	for _, p := range w.pods {
-		r := keys.Replica{Name: p.name, Signer: p.signer}
-		if !w.t.Before(p.downUntil) && !w.t.Before(p.partitionUntil) && !w.chance(50) {
+		if w.t.Sub(p.reported) < 2*time.Minute && w.chance(3) {
+			all = append(all, p.report)
+			continue
+		}
+		p.report = keys.Replica{Name: p.name, Signer: p.signer}
+		if r := &p.report; !w.t.Before(p.downUntil) && !w.t.Before(p.partitionUntil) && !w.chance(50) {
 			r.Reachable, r.Clock, r.Read = true, w.t.Add(p.offset), w.now()
-			r.LatestExp = maps.Clone(p.latestExp)
 			if p.doc != nil {
-				r.Epoch, r.KIDs, r.ActiveKID = p.doc.epoch, p.doc.kids, p.doc.active
+				r.Epoch, r.KIDs = p.doc.epoch, p.doc.kids
 			}
-			if !p.signer {
-				r.ActiveKID = ""
+			if p.doc != nil && p.signer {
+				r.ActiveKID, r.LatestExp = p.doc.active, maps.Clone(p.latestExp)
 			}
 		}
-		all = append(all, r)
+		p.reported = w.t
+		all = append(all, p.report)
 	}
 	return all
 }

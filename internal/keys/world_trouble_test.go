@@ -18,8 +18,12 @@ func (w *world) addPod(signer bool) {
 	w.names++
 	kind := map[bool]string{true: "tokenservice", false: "edge"}[signer]
 	p := &pod{name: fmt.Sprintf("%s-%d", kind, w.names), signer: signer, offset: w.offset(), born: w.t, latestExp: map[string]time.Time{}}
-	// A kubelet may read a Secret that is seconds old.
-	seen := w.t.Add(-w.span(0, 10*time.Second))
+	// A kubelet may read a Secret that is old, and may be slow to notice a newer one.
+	lag, notice := min(10*time.Second, 2*w.policy.ClockSkew), 90*time.Second
+	if w.chance(5) {
+		lag, notice = 2*w.policy.ClockSkew, 3*time.Hour
+	}
+	seen := w.t.Add(-w.span(0, lag))
 	for _, d := range w.history[signer] {
 		if !d.at.After(seen) {
 			p.doc, p.mounted = d, d
@@ -27,7 +31,8 @@ func (w *world) addPod(signer bool) {
 	}
 	w.pods = append(w.pods, p)
 	if head := w.heads[signer]; head != nil && head.newer(p.doc) {
-		w.send(p, head, w.span(0, 90*time.Second))
+		p.slowUntil = w.t.Add(w.span(0, notice))
+		w.send(p, head, 0)
 	}
 }
 
@@ -92,7 +97,8 @@ func (w *world) editPolicy() {
 		w.policy.Algorithm = []keys.Algorithm{keys.RS256, keys.ES256, keys.EdDSA}[w.rng.IntN(3)]
 		w.log("algorithm %s", w.policy.Algorithm)
 	case 2:
-		w.policy.Manual = !w.policy.Manual && w.chance(3)
+		w.policy.Manual = true
+		w.after(w.span(time.Hour, 96*time.Hour), func() { w.policy.Manual = false })
 	default:
 		w.names++
 		w.request = fmt.Sprint("request ", w.names)
@@ -111,19 +117,10 @@ func (w *world) loseKey() {
 	w.counts["keys lost"]++
 }
 
-// managerDown removes every planned run of the manager for hours or days.
+// managerDown stops every run of the manager for hours or days.
 func (w *world) managerDown() {
-	pause := w.span(time.Hour, 72*time.Hour)
-	resume := w.t.Add(pause)
-	real := w.next
-	w.next = func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
-		if w.t.Before(resume) {
-			return keys.Plan{}
-		}
-		return real(now, p, o)
-	}
-	w.after(pause, func() { w.next = real })
-	w.log("the manager is down until %s", resume.Format(time.RFC3339))
+	w.managerBack = w.t.Add(w.span(time.Hour, 72*time.Hour))
+	w.log("the manager is down until %s", w.managerBack.Format(time.RFC3339))
 }
 
 // leap makes the manager's clock wrong by days for some minutes. The replicas contradict it.
