@@ -1,0 +1,173 @@
+package tokenhttp
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/identity"
+	"github.com/keyturn/keyturn/internal/policy"
+	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/store"
+	"github.com/keyturn/keyturn/internal/token"
+)
+
+// Document is an issuer snapshot made ready for work. It is immutable; [Build] makes it.
+type Document struct {
+	snapshot.Issuer
+	signer    *token.Signer
+	verifier  *token.Verifier
+	directory *identity.Directory
+	jwks      cachable
+	discovery cachable
+	kids      []string
+}
+
+// cachable is an answer that caches may keep.
+type cachable struct {
+	body    []byte
+	etag    string
+	control string
+}
+
+// logoutTTL is the longest life that an access token shown at logout may have had; policies allow an hour.
+const logoutTTL = 24 * time.Hour
+
+// Build returns the check that stands between a mounted snapshot and its use: the active key must parse, be the
+// private half of its published key, and sign what that key verifies; the epoch must not fall; nothing may be missing.
+func Build(files *identity.Files, hasher *identity.Hasher) snapshot.Build[Document] {
+	return func(raw []byte, current *Document) (*Document, error) {
+		issuer, err := snapshot.DecodeIssuer(raw)
+		if err != nil {
+			return nil, err
+		}
+		if current != nil && issuer.TokenService != current.TokenService {
+			return nil, snapshot.Refuse("WrongTokenService", "the document is of %.80q, this replica serves %.80q", issuer.TokenService, current.TokenService)
+		}
+		if current != nil && issuer.Keys.Epoch < current.Keys.Epoch {
+			return nil, snapshot.Refuse("EpochFell", "the key set has epoch %d, this replica has seen %d", issuer.Keys.Epoch, current.Keys.Epoch)
+		}
+		if err := checkComplete(issuer); err != nil {
+			return nil, snapshot.Refuse("Incomplete", "%w", err)
+		}
+		d := &Document{Issuer: issuer}
+		if err := d.loadKeys(); err != nil {
+			return nil, snapshot.Refuse("KeyMismatch", "%w", err)
+		}
+		if d.directory, err = identity.New(issuer.Identity, files, hasher); err != nil {
+			return nil, snapshot.Refuse("Incomplete", "%w", err)
+		}
+		d.describe()
+		return d, nil
+	}
+}
+
+func checkComplete(d snapshot.Issuer) error {
+	for _, c := range []struct {
+		ok   bool
+		what string
+	}{
+		{d.TokenService != "", "tokenService must be namespace/name"},
+		{d.Header.Issuer != "", "issuer is missing"},
+		{d.Access.TTL > 0 && d.Access.TTL.Std() <= logoutTTL, "accessToken.ttl must be above 0 and at most 24h"},
+		{len(d.Access.Audiences) > 0 && !slices.Contains(d.Access.Audiences, ""), "accessToken.audiences must name at least one"},
+		{d.Refresh.IdleTTL > 0 && d.Refresh.AbsoluteTTL > 0, "refreshToken.idleTTL and absoluteTTL must be above 0"},
+		{d.Refresh.RetryWindow >= 0 && d.Refresh.RetryWindow.Std() <= time.Minute, "refreshToken.retryWindow must be 0 to 60s"},
+		{d.Refresh.MaxFamiliesPerUser > 0, "refreshToken.maxFamiliesPerUser must be above 0"},
+		{d.LoginLimit.Limit > 0 && d.LoginLimit.Limit <= 10_000 && d.LoginLimit.Window > 0, "loginRateLimit needs a limit of 1 to 10000 and a window"},
+		{d.MaxPropagation > 0 && d.MaxPropagation.Std() <= time.Minute, "maxPropagation must be above 0 and at most 1m"},
+		{d.Keys.ClockSkew >= 0, "keySet.clockSkew must not be negative"},
+		{d.Keys.Active != "", "keySet.active is missing"},
+	} {
+		if !c.ok {
+			return fmt.Errorf("%s", c.what)
+		}
+	}
+	return nil
+}
+
+// loadKeys makes the signer and proves that what it signs verifies with the published key.
+func (d *Document) loadKeys() error {
+	var public []*token.PublicKey
+	for _, k := range d.Keys.Keys {
+		key, err := token.ParsePublic(k.JWK)
+		if err != nil {
+			return fmt.Errorf("public key %.64q: %w", k.KID, err)
+		}
+		if key.KID() != k.KID || string(key.Algorithm()) != k.Algorithm {
+			return fmt.Errorf("public key %.64q does not have the kid and alg of its entry", k.KID)
+		}
+		public = append(public, key)
+	}
+	set, err := token.NewKeySet(public...)
+	if err != nil {
+		return err
+	}
+	private, err := token.ParsePrivate(d.SigningKey.Reveal())
+	if err != nil {
+		return fmt.Errorf("signing key: %w", err)
+	}
+	if private.KID() != d.Keys.Active {
+		return fmt.Errorf("the signing key has kid %s, active is %.64q", private.KID(), d.Keys.Active)
+	}
+	d.signer, d.kids = token.NewSigner(private), set.KIDs()
+	d.verifier = &token.Verifier{Issuer: d.Header.Issuer, Audiences: d.Access.Audiences, Keys: set, MaxTTL: logoutTTL, Skew: d.Keys.ClockSkew.Std()}
+	d.jwks.body = token.JWKS(public)
+
+	now := time.Unix(1_000_000_000, 0)
+	sample, err := d.signer.Sign(token.Claims{Issuer: d.Header.Issuer, Subject: "check", Audience: d.Access.Audiences, IssuedAt: now, ExpiresAt: now.Add(time.Minute), ID: "check", ClientID: webClient})
+	if err != nil {
+		return fmt.Errorf("the signing key does not sign: %w", err)
+	}
+	if v := d.verifier.Verify(now, sample.Reveal()); v.Outcome != policy.Valid {
+		return fmt.Errorf("a test signature of %s does not verify with the published keys: %s", private.KID(), v.Reason)
+	}
+	return nil
+}
+
+func (d *Document) describe() {
+	base := strings.TrimSuffix(d.Header.Issuer, "/")
+	var algorithms []string
+	for _, k := range d.Keys.Keys {
+		algorithms = append(algorithms, k.Algorithm)
+	}
+	slices.Sort(algorithms)
+	algorithms = slices.Compact(algorithms)
+	// No authorization endpoint exists, so the lists that RFC 8414 and OpenID Connect Discovery require are empty.
+	body, err := json.Marshal(struct {
+		Issuer        string   `json:"issuer"`
+		JWKS          string   `json:"jwks_uri"`
+		ResponseTypes []string `json:"response_types_supported"`
+		GrantTypes    []string `json:"grant_types_supported"`
+		SubjectTypes  []string `json:"subject_types_supported"`
+		Algorithms    []string `json:"id_token_signing_alg_values_supported"`
+	}{d.Header.Issuer, base + "/.well-known/jwks.json", []string{}, []string{"refresh_token"}, []string{"public"}, algorithms})
+	if err != nil {
+		panic(err) // strings only
+	}
+	d.discovery.body = body
+	control := fmt.Sprintf("public, max-age=%d, stale-if-error=%d", seconds(d.JWKS.MaxAge.Std()), seconds(d.JWKS.StaleIfError.Std()))
+	for _, c := range []*cachable{&d.jwks, &d.discovery} {
+		sum := sha256.Sum256(c.body)
+		c.etag, c.control = `"`+base64.RawURLEncoding.EncodeToString(sum[:16])+`"`, control
+	}
+}
+
+// limits are the rules of the store's families.
+func (d *Document) limits() store.Limits {
+	return store.Limits{
+		Idle: d.Refresh.IdleTTL.Std(), Absolute: d.Refresh.AbsoluteTTL.Std(), RetryWindow: d.Refresh.RetryWindow.Std(),
+		MaxFamilies: d.Refresh.MaxFamiliesPerUser, Retention: d.retention(),
+	}
+}
+
+func (d *Document) retention() store.Retention {
+	return store.Retention{AccessTTL: d.Access.TTL.Std(), Slack: 2 * d.Keys.ClockSkew.Std()}
+}
+
+// seconds rounds up: a wait must not end early.
+func seconds(d time.Duration) int64 { return int64((max(d, 0) + time.Second - 1) / time.Second) }

@@ -1,0 +1,144 @@
+package tokenhttp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/identity"
+	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/store"
+)
+
+// Families is the part of the store that login and refresh use. See [store.Families].
+type Families interface {
+	Create(ctx context.Context, request store.NewFamily) (store.Created, error)
+	Inspect(ctx context.Context, token store.Token, now time.Time, window time.Duration) (store.Inspection, error)
+	Rotate(ctx context.Context, request store.RotateRequest) (store.RotateResult, error)
+}
+
+// Sessions is the part of the store that logout and the login limit use. See [store.Revoker] and [store.Keeper].
+type Sessions interface {
+	RevokeSession(ctx context.Context, request store.Revoke) (uint64, error)
+	Take(ctx context.Context, key string, limit int, window time.Duration, now time.Time) (store.Counted, error)
+	Last(ctx context.Context) (uint64, error)
+}
+
+// Edges knows how far revocations have travelled.
+type Edges interface {
+	// Wait returns when every leased edge has applied the revocation with this number or its lease has run out, and
+	// tells whether all have applied it.
+	Wait(ctx context.Context, number uint64) bool
+	// Leased is how many edges hold a lease.
+	Leased() int
+}
+
+// Config is what the service is made of. Every member is needed.
+type Config struct {
+	// Document returns the document in force, nil while there is none; Refused the newest that was not taken.
+	Document func() *Document
+	Refused  func() *snapshot.Refusal
+	Families Families
+	Sessions Sessions
+	Edges    Edges
+	Hasher   *identity.Hasher
+	Log      *slog.Logger
+	Now      func() time.Time
+	// Instance is the replica's name.
+	Instance string
+}
+
+// Service answers the public and the internal port. It is safe for concurrent use; use [New].
+type Service struct {
+	Config
+	routes    map[string]route
+	ledger    ledger
+	strangers strangers
+	metrics   *metrics
+	draining  drain
+}
+
+type route struct {
+	method string
+	serve  func(w http.ResponseWriter, r *http.Request) *Problem
+}
+
+// New returns a service.
+func New(config Config) *Service {
+	s := &Service{Config: config}
+	s.metrics = newMetrics(s)
+	s.Families, s.Sessions = measuredFamilies{config.Families, s.metrics}, measuredSessions{config.Sessions, s.metrics}
+	s.routes = map[string]route{
+		"/auth/login":                             {http.MethodPost, s.login},
+		"/auth/refresh":                           {http.MethodPost, s.refresh},
+		"/auth/logout":                            {http.MethodPost, s.logout},
+		"/.well-known/jwks.json":                  {http.MethodGet, s.cached(func(d *Document) cachable { return d.jwks })},
+		"/.well-known/openid-configuration":       {http.MethodGet, s.cached(func(d *Document) cachable { return d.discovery })},
+		"/.well-known/oauth-authorization-server": {http.MethodGet, s.cached(func(d *Document) cachable { return d.discovery })},
+	}
+	return s
+}
+
+// Public is the handler of the port behind the ingress.
+func (s *Service) Public() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.recover(w, r)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if p := s.dispatch(w, r); p != nil {
+			p.write(w)
+		}
+	})
+}
+
+// dispatch matches the path exactly: a cleaned path could mean another route to the ingress than to us.
+func (s *Service) dispatch(w http.ResponseWriter, r *http.Request) *Problem {
+	to, found := s.routes[r.URL.Path]
+	if !found || r.URL.RawPath != "" {
+		return &Problem{Status: http.StatusNotFound, Code: CodeNotFound, Title: "There is nothing at this path"}
+	}
+	allow := to.method
+	if to.method == http.MethodGet {
+		allow = "GET, HEAD"
+	}
+	if r.Method != to.method && (r.Method != http.MethodHead || to.method != http.MethodGet) {
+		return &Problem{Status: http.StatusMethodNotAllowed, Code: CodeMethodNotAllowed, Title: "This method is not allowed here", allow: allow}
+	}
+	return to.serve(w, r)
+}
+
+func (s *Service) recover(w http.ResponseWriter, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v)
+	}
+	// The value may hold what the client sent; only the runtime's own errors are known not to.
+	reason := "panic"
+	if err, ok := v.(runtime.Error); ok {
+		reason = err.Error()
+	}
+	s.Log.Error("panic", "path", knownPath(s, r), "reason", reason, "stack", string(debug.Stack()))
+	s.metrics.panics.Inc()
+	errInternal.write(w)
+}
+
+func knownPath(s *Service, r *http.Request) string {
+	if _, found := s.routes[r.URL.Path]; found {
+		return r.URL.Path
+	}
+	return "other"
+}
+
+// storeFailed logs a store error and turns it into an answer.
+func (s *Service) storeFailed(operation string, err error) *Problem {
+	if !errors.Is(err, context.Canceled) {
+		s.Log.Error("store_failed", "operation", operation, "error", err.Error())
+	}
+	return errStore
+}

@@ -1,0 +1,83 @@
+package tokenhttp
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/keyturn/keyturn/internal/snapshot"
+)
+
+// drain is whether the process is about to end.
+type drain struct{ on atomic.Bool }
+
+// Drain makes /readyz fail from now on, so that no new connections come. Requests are still served.
+func (s *Service) Drain() { s.draining.on.Store(true) }
+
+// storeProbe bounds the question whether the store answers.
+const storeProbe = 2 * time.Second
+
+// Internal is the handler of the private port: /livez, /readyz, /metrics, /status.
+func (s *Service) Internal() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if reason := s.notReady(r.Context()); reason != "" {
+			http.Error(w, reason, http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		_ = json.NewEncoder(w).Encode(s.Status(r.Context()))
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
+	return mux
+}
+
+// notReady says why the replica must get no traffic; empty if it may.
+func (s *Service) notReady(ctx context.Context) string {
+	if s.draining.on.Load() {
+		return "draining"
+	}
+	if s.Document() == nil {
+		if r := s.Refused(); r != nil {
+			return "no snapshot in force: " + r.Reason
+		}
+		return "no snapshot in force"
+	}
+	if !s.probe(ctx) {
+		return "the session store does not answer"
+	}
+	return ""
+}
+
+// probe asks the store something small.
+func (s *Service) probe(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, storeProbe)
+	defer cancel()
+	_, err := s.Sessions.Last(ctx)
+	return err == nil
+}
+
+// Status is what the replica acknowledges.
+func (s *Service) Status(ctx context.Context) snapshot.Status {
+	now := s.Now()
+	status := snapshot.Status{
+		Role: "issuer", Instance: s.Instance, Clock: now, Refused: s.Refused(),
+		StoreReachable: s.probe(ctx), UntrustedPeer: s.strangers.report(now), KIDs: []string{},
+	}
+	if d := s.Document(); d != nil {
+		status.TokenService, status.Revision, status.Epoch = d.TokenService, d.Revision, d.Keys.Epoch
+		status.ActiveKID, status.KIDs = d.Keys.Active, d.kids
+	}
+	// After the document: whoever sees the new key here sees every expiry of the old one that was noted before.
+	status.LatestExpiry = s.ledger.all()
+	return status
+}

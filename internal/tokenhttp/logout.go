@@ -1,0 +1,143 @@
+package tokenhttp
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/policy"
+	"github.com/keyturn/keyturn/internal/revocation"
+	"github.com/keyturn/keyturn/internal/secret"
+	"github.com/keyturn/keyturn/internal/store"
+)
+
+func (s *Service) logout(w http.ResponseWriter, r *http.Request) *Problem {
+	result, p := s.doLogout(w, r)
+	s.metrics.logouts.WithLabelValues(result).Inc()
+	return p
+}
+
+// doLogout ends every session that the request shows a credential of. One good credential is enough; a refresh token
+// that nobody knows any more is a session that has ended already.
+func (s *Service) doLogout(w http.ResponseWriter, r *http.Request) (string, *Problem) {
+	body, p := readBody(w, r, true, "refresh_token", "access_token")
+	if p != nil {
+		return "invalid", p
+	}
+	bearer, p := bearerToken(r.Header)
+	if p != nil {
+		return "invalid", p
+	}
+	now := s.Now()
+	doc := s.Document()
+	if doc == nil {
+		return "not_ready", errNotReady
+	}
+	var found credentials
+	if text, given := body["refresh_token"]; given {
+		if p := s.resolveRefresh(r.Context(), text, now, &found); p != nil {
+			return "unavailable", p
+		}
+	}
+	if text, given := body["access_token"]; given {
+		found.addAccess(doc, now, text)
+	}
+	if !bearer.Empty() {
+		found.addAccess(doc, now, bearer)
+	}
+	switch {
+	case found.shown == 0:
+		return "invalid", badRequest("show a refresh_token or an access_token in the body, or an access token as Authorization: Bearer")
+	case found.good == 0:
+		p := unauthorized(CodeInvalidToken, "The token was not issued here, or is damaged")
+		p.challenge = `Bearer error="invalid_token"`
+		return "invalid", p
+	}
+	return s.revoke(w, r, doc, now, found.sessions)
+}
+
+func (s *Service) revoke(w http.ResponseWriter, r *http.Request, doc *Document, now time.Time, sessions []string) (string, *Problem) {
+	var highest uint64
+	for _, sid := range sessions {
+		number, err := s.Sessions.RevokeSession(r.Context(), store.Revoke{SessionID: sid, Now: now, Retention: doc.retention()})
+		if err != nil {
+			return "unavailable", s.storeFailed("revoke", err)
+		}
+		highest = max(highest, number)
+	}
+	propagated := true
+	if highest > 0 {
+		// The wait is bounded by two leases; the connection's own deadline may be shorter.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2*doc.MaxPropagation.Std() + 10*time.Second))
+		begun := s.Now()
+		propagated = s.Edges.Wait(r.Context(), highest)
+		s.metrics.propagation.Observe(s.Now().Sub(begun).Seconds())
+	}
+	writeJSON(w, struct {
+		Propagated bool `json:"propagated"`
+	}{propagated})
+	if !propagated {
+		return "not_propagated", nil
+	}
+	return "ok", nil
+}
+
+// credentials collects what a logout shows.
+type credentials struct {
+	shown, good int
+	sessions    []string
+}
+
+func (c *credentials) add(sid string) {
+	c.good++
+	for _, known := range c.sessions {
+		if known == sid {
+			return
+		}
+	}
+	c.sessions = append(c.sessions, sid)
+}
+
+// addAccess takes an access token of ours whose signature is good, however old.
+func (c *credentials) addAccess(doc *Document, now time.Time, text secret.Text) {
+	c.shown++
+	v := doc.verifier.VerifyExpired(now, text.Reveal())
+	if v.Outcome != policy.Valid {
+		return
+	}
+	if _, ok := revocation.SessionNumber(v.Claims.SessionID); ok {
+		c.add(v.Claims.SessionID)
+	}
+}
+
+func (s *Service) resolveRefresh(ctx context.Context, text secret.Text, now time.Time, found *credentials) *Problem {
+	found.shown++
+	presented, err := store.ParseToken(text)
+	if err != nil {
+		return nil
+	}
+	seen, err := s.Families.Inspect(ctx, presented, now, 0)
+	if err != nil {
+		return s.storeFailed("inspect", err)
+	}
+	if seen.Outcome == store.Unknown {
+		found.good++
+		return nil
+	}
+	found.add(seen.Family.SessionID)
+	return nil
+}
+
+// bearerToken reads Authorization (RFC 6750, section 2.1); empty if there is none.
+func bearerToken(h http.Header) (secret.Text, *Problem) {
+	values := h.Values("Authorization")
+	if len(values) == 0 {
+		return secret.Text{}, nil
+	}
+	scheme, rest, found := strings.Cut(values[0], " ")
+	if len(values) > 1 || !found || !strings.EqualFold(scheme, "Bearer") || rest == "" || strings.ContainsAny(rest, " ,") {
+		return secret.Text{}, badRequest("Authorization must be one Bearer token")
+	}
+	return secret.NewText(rest), nil
+}

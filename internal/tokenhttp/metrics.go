@@ -1,0 +1,130 @@
+package tokenhttp
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/keyturn/keyturn/internal/store"
+)
+
+// metrics are what /metrics shows. No label takes a value that a client chooses.
+type metrics struct {
+	registry    *prometheus.Registry
+	now         func() time.Time
+	logins      *prometheus.CounterVec
+	refreshes   *prometheus.CounterVec
+	logouts     *prometheus.CounterVec
+	evicted     prometheus.Counter
+	panics      prometheus.Counter
+	propagation prometheus.Histogram
+	store       *prometheus.HistogramVec
+	storeErrors *prometheus.CounterVec
+	// reachable is whether the last store operation worked.
+	reachable atomic.Bool
+}
+
+func newMetrics(s *Service) *metrics {
+	counter := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"result"})
+	}
+	m := &metrics{
+		registry:    prometheus.NewRegistry(),
+		now:         s.Now,
+		logins:      counter("keyturn_logins_total", "Logins by result."),
+		refreshes:   counter("keyturn_refreshes_total", "Refreshes by result."),
+		logouts:     counter("keyturn_logouts_total", "Logouts by result."),
+		evicted:     prometheus.NewCounter(prometheus.CounterOpts{Name: "keyturn_families_evicted_total", Help: "Sessions ended because their user logged in too often."}),
+		panics:      prometheus.NewCounter(prometheus.CounterOpts{Name: "keyturn_panics_total", Help: "Requests that ended in a panic."}),
+		propagation: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "keyturn_logout_propagation_seconds", Help: "How long logouts waited for the edges.", Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 2, 5, 10, 30}}),
+		store:       prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "keyturn_store_seconds", Help: "Store operations.", Buckets: []float64{.0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5}}, []string{"operation"}),
+		storeErrors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "keyturn_store_errors_total", Help: "Store operations that failed."}, []string{"operation"}),
+	}
+	m.registry.MustRegister(m.logins, m.refreshes, m.logouts, m.evicted, m.panics, m.propagation, m.store, m.storeErrors, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		gauge("keyturn_hash_queue", "Logins that wait for a hash slot.", func() float64 { return float64(s.Hasher.Waiting()) }),
+		gauge("keyturn_hash_running", "Password hashes being computed.", func() float64 { return float64(s.Hasher.Running()) }),
+		gauge("keyturn_edge_leases", "Edges that hold a lease.", func() float64 { return float64(s.Edges.Leased()) }),
+		gauge("keyturn_snapshot_revision", "Revision of the document in force, 0 for none.", func() float64 { return ofDocument(s, func(d *Document) int64 { return d.Revision }) }),
+		gauge("keyturn_snapshot_epoch", "Epoch of the key set in force, 0 for none.", func() float64 { return ofDocument(s, func(d *Document) int64 { return d.Keys.Epoch }) }),
+		gauge("keyturn_snapshot_refused", "1 if the newest document was not taken.", func() float64 { return boolean(s.Refused() != nil) }),
+		gauge("keyturn_store_reachable", "1 if the last store operation worked.", func() float64 { return boolean(m.reachable.Load()) }))
+	return m
+}
+
+func gauge(name, help string, value func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+}
+
+func ofDocument(s *Service, value func(*Document) int64) float64 {
+	if d := s.Document(); d != nil {
+		return float64(value(d))
+	}
+	return 0
+}
+
+func boolean(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// observe records one store operation. A caller that went away says nothing about the store.
+func (m *metrics) observe(ctx context.Context, operation string, begun time.Time, err error) {
+	m.store.WithLabelValues(operation).Observe(m.now().Sub(begun).Seconds())
+	if err == nil {
+		m.reachable.Store(true)
+	} else if ctx.Err() == nil {
+		m.reachable.Store(false)
+		m.storeErrors.WithLabelValues(operation).Inc()
+	}
+}
+
+type measuredFamilies struct {
+	Families
+	m *metrics
+}
+
+func (f measuredFamilies) Create(ctx context.Context, request store.NewFamily) (store.Created, error) {
+	begun := f.m.now()
+	created, err := f.Families.Create(ctx, request)
+	f.m.observe(ctx, "create", begun, err)
+	return created, err
+}
+
+func (f measuredFamilies) Inspect(ctx context.Context, token store.Token, now time.Time, window time.Duration) (store.Inspection, error) {
+	begun := f.m.now()
+	seen, err := f.Families.Inspect(ctx, token, now, window)
+	f.m.observe(ctx, "inspect", begun, err)
+	return seen, err
+}
+
+func (f measuredFamilies) Rotate(ctx context.Context, request store.RotateRequest) (store.RotateResult, error) {
+	begun := f.m.now()
+	result, err := f.Families.Rotate(ctx, request)
+	f.m.observe(ctx, "rotate", begun, err)
+	return result, err
+}
+
+type measuredSessions struct {
+	Sessions
+	m *metrics
+}
+
+func (s measuredSessions) RevokeSession(ctx context.Context, request store.Revoke) (uint64, error) {
+	begun := s.m.now()
+	number, err := s.Sessions.RevokeSession(ctx, request)
+	s.m.observe(ctx, "revoke", begun, err)
+	return number, err
+}
+
+func (s measuredSessions) Last(ctx context.Context) (uint64, error) {
+	begun := s.m.now()
+	last, err := s.Sessions.Last(ctx)
+	s.m.observe(ctx, "last", begun, err)
+	return last, err
+}

@@ -1,0 +1,91 @@
+package tokenhttp
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/identity"
+	"github.com/keyturn/keyturn/internal/secret"
+	"github.com/keyturn/keyturn/internal/store"
+	"github.com/keyturn/keyturn/internal/token"
+)
+
+// webClient is the client_id of tokens that a login made: RFC 9068 requires one.
+const webClient = "keyturn-web"
+
+// defaultClaimBytes bounds custom claims where the document says nothing.
+const defaultClaimBytes = 1024
+
+// mint is one token in the making: an instant and the document that was in force then or later.
+type mint struct {
+	now, expires time.Time
+	doc          *Document
+}
+
+// begin reads the clock first and the document second; see the package comment.
+func (s *Service) begin() (mint, *Problem) {
+	now := s.Now()
+	doc := s.Document()
+	if doc == nil {
+		return mint{}, errNotReady
+	}
+	return mint{now: now, expires: now.Add(doc.Access.TTL.Std()).Truncate(time.Second), doc: doc}, nil
+}
+
+func (s *Service) sign(m mint, user identity.User, sessionID string) (secret.Text, *Problem) {
+	var id [16]byte
+	_, _ = rand.Read(id[:])
+	claims := token.Claims{
+		Issuer: m.doc.Header.Issuer, Subject: user.Subject, Audience: m.doc.Access.Audiences,
+		IssuedAt: m.now, ExpiresAt: m.expires,
+		ID: base64.RawURLEncoding.EncodeToString(id[:]), ClientID: webClient, SessionID: sessionID,
+		Custom: custom(m.doc.Access.Claims, user),
+	}
+	bound := m.doc.Access.MaxClaimBytes
+	if bound <= 0 {
+		bound = defaultClaimBytes
+	}
+	if raw, err := json.Marshal(claims.Custom); err != nil || len(raw) > bound {
+		s.Log.Error("claims_too_large", "limit", bound, "bytes", len(raw))
+		return secret.Text{}, errInternal
+	}
+	s.ledger.note(m.doc.signer.KID(), m.expires)
+	signed, err := m.doc.signer.Sign(claims)
+	if err != nil {
+		s.Log.Error("signing_failed", "kid", m.doc.signer.KID(), "error", err.Error())
+		return secret.Text{}, errInternal
+	}
+	return signed, nil
+}
+
+// custom are the allowed claims that have a value.
+func custom(allowed []string, user identity.User) map[string]string {
+	values := map[string]string{"user_id": user.Subject, "role": user.Role}
+	claims := map[string]string{}
+	for _, name := range allowed {
+		if v := values[name]; v != "" {
+			claims[name] = v
+		}
+	}
+	return claims
+}
+
+// writePair is the only place where tokens leave.
+func (s *Service) writePair(w http.ResponseWriter, m mint, access secret.Text, refresh store.Token, family store.Family) {
+	writeJSON(w, struct {
+		AccessToken      string `json:"access_token"`
+		TokenType        string `json:"token_type"`
+		ExpiresIn        int64  `json:"expires_in"`
+		RefreshToken     string `json:"refresh_token"`
+		RefreshExpiresIn int64  `json:"refresh_expires_in"`
+	}{access.Reveal(), "Bearer", int64(m.expires.Sub(m.now) / time.Second), refresh.Text().Reveal(), int64(family.Expiry().Sub(m.now) / time.Second)})
+}
+
+func writeJSON(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(value) // the client is gone if this fails
+}
