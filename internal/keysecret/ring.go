@@ -122,8 +122,8 @@ func (w *keyWire) key() (keys.Key, error) {
 	if err != nil {
 		return keys.Key{}, refuse(ReasonInvalid, "key number %d of the ring is no usable public key", w.Sequence)
 	}
-	if public.KID() != w.KID || string(public.Algorithm()) != w.Algorithm {
-		return keys.Key{}, refuse(ReasonInvalid, "key number %d of the ring is not the key that its kid and algorithm name", w.Sequence)
+	if public.KID() != w.KID || string(public.Algorithm()) != w.Algorithm || public.Bits() != w.Bits {
+		return keys.Key{}, refuse(ReasonInvalid, "key number %d of the ring is not the key that its kid, algorithm and size name", w.Sequence)
 	}
 	var ttl time.Duration
 	if w.MaxTTL != "" {
