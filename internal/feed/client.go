@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/revocation"
@@ -36,7 +38,20 @@ type ClientConfig struct {
 type Client struct {
 	config ClientConfig
 	list   *revocation.List
+
+	loaded atomic.Bool
+	// lease is when the lease runs out; nil before the first.
+	lease atomic.Pointer[time.Time]
 }
+
+// Times between attempts to connect: doubled from the first to the last, and jittered, so that a restarted token
+// service does not meet all edges at once.
+const (
+	firstPause = 50 * time.Millisecond
+	lastPause  = 3 * time.Second
+	lookEvery  = 200 * time.Millisecond
+	pruneEvery = 30 * time.Second
+)
 
 // NewClient checks the configuration. The client does nothing until [Client.Run].
 func NewClient(config ClientConfig) (*Client, error) {
@@ -49,13 +64,60 @@ func NewClient(config ClientConfig) (*Client, error) {
 // List is the edge's list. It is complete once [Client.Status] says Loaded.
 func (c *Client) List() *revocation.List { return c.list }
 
-// Status tells how fresh the list is.
+// Status tells how fresh the list is. Before the first acknowledged report it is stale and not loaded.
 func (c *Client) Status() snapshot.RevocationStatus {
-	return snapshot.RevocationStatus{Applied: c.list.Applied()}
+	return snapshot.RevocationStatus{Loaded: c.loaded.Load(), Applied: c.list.Applied(), Stale: !c.leased()}
 }
 
-// Run follows the feed until ctx ends.
+func (c *Client) leased() bool {
+	until := c.lease.Load()
+	return until != nil && c.config.Now().Before(*until)
+}
+
+// Run follows the feed until ctx ends. Then it gives the lease back, if the token service can be reached.
 func (c *Client) Run(ctx context.Context) error {
-	<-ctx.Done()
+	go c.prune(ctx)
+	pause := firstPause
+	for ctx.Err() == nil {
+		target, known := c.config.Target()
+		if !known {
+			sleep(ctx, lookEvery)
+			continue
+		}
+		synced, err := c.session(ctx, target)
+		if ctx.Err() != nil {
+			break
+		}
+		if synced {
+			pause = firstPause
+		}
+		if !errors.Is(err, errMoved) {
+			c.config.Log.Warn("feed_disconnected", "address", target.Address, "error", err.Error())
+			sleep(ctx, pause/2+rand.N(pause))
+			pause = min(2*pause, lastPause)
+		}
+	}
 	return ctx.Err()
+}
+
+func (c *Client) prune(ctx context.Context) {
+	tick := time.NewTicker(pruneEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			c.list.Prune(c.config.Now())
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
