@@ -149,6 +149,14 @@ func (a *Agent) Pids() []int {
 	return pids
 }
 
+// PodPids lists the processes of one pod's containers, for tests that kill them.
+func (a *Agent) PodPids(namespace, name string) []int {
+	if p := a.find(namespace, name); p != nil {
+		return p.pids()
+	}
+	return nil
+}
+
 // Run serves until ctx ends, then stops the containers and returns. Pod objects are left as they are.
 func (a *Agent) Run(ctx context.Context) {
 	if err := a.run(ctx); err != nil && ctx.Err() == nil {
