@@ -7,7 +7,8 @@ const MaxAccessTTL = time.Hour
 
 // Policy is what the owner of the set wants. Durations that are zero or negative mean "no wait".
 type Policy struct {
-	// UID is the identity of the set; it spreads rotations of many sets over 5 % of the interval.
+	// UID is the identity of the set; it spreads rotations of many sets over 5 % of the interval. Empty:
+	// no spread.
 	UID       string
 	Algorithm Algorithm
 	// RSABits is the modulus size of new keys; used with RS256 and PS256 only.

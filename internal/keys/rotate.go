@@ -6,12 +6,15 @@ import (
 	"time"
 )
 
-// jitter spreads the rotations of sets that were created together over 5 % of the interval.
+// jitter spreads the rotations of sets that were created together over 5 % of the interval, in whole seconds.
 func (p *Policy) jitter() time.Duration {
+	if p.UID == "" {
+		return 0
+	}
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(p.UID)) // a hash never fails
 	const steps = 1 << 16
-	return time.Duration(float64(p.Interval) / 20 * float64(h.Sum64()%steps) / steps)
+	return time.Duration(float64(p.Interval) / 20 * float64(h.Sum64()%steps) / steps).Truncate(time.Second)
 }
 
 // due is when the interval of the Active key is over; false if rotation is manual.
