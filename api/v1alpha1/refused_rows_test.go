@@ -34,6 +34,7 @@ var signingKeySetRefusals = []refusal{
 	{"prePublish of nothing", `{rotation: {prePublish: 0s}}`, "such as 24h"},
 	{"prePublish above a year", `{rotation: {interval: 17568h, prePublish: 8785h}}`, "at most 8784h (one year)"},
 	{"slowest verifier of a month", `{rotation: {slowestVerifier: 720h}}`, "from 0s to 168h (a week)"},
+	{"negative slowest verifier", `{rotation: {slowestVerifier: -1s}}`, "should match"},
 	{"negative standby", `{rotation: {standbyKeys: -1}}`, "greater than or equal to 0"},
 	{"three standby keys", `{rotation: {standbyKeys: 3}}`, "less than or equal to 2"},
 	{"maxAge of nothing", `{jwks: {maxAge: 0s}}`, "above 0s and at most 24h, such as 5m"},

@@ -116,6 +116,10 @@ var tokenServiceRefusals = []refusal{
 	{"key set in capitals", `{signingKeySetRef: {name: Main}}`, "Names are in lower case"},
 	{"policy of another namespace", `{tokenPolicyRef: {name: other/web}}`, "name must be the name of an object"},
 	{"users by a path", source(`{name: staff, htpasswd: {secretRef: {name: ../users}}}`), "name must be the name of an object"},
+	{"unknown effect on the token service", `{podTemplate: {tokenService: {tolerations: [{operator: Exists, effect: Never}]}}}`, `supported values: "NoSchedule"`},
+	{"unknown operator", `{podTemplate: {edge: {tolerations: [{key: a, operator: In}]}}}`, `supported values: "Equal", "Exists"`},
+	{"memory in words", `{podTemplate: {edge: {resources: {limits: {memory: much}}}}}`, "limits.memory: Invalid value"},
+	{"101 token services", `{replicas: 101}`, "less than or equal to 100"},
 	{"unknown effect", `{podTemplate: {edge: {tolerations: [{operator: Exists, effect: Never}]}}}`, `supported values: "NoSchedule"`},
 }
 

@@ -150,6 +150,12 @@ func checkField(t *testing.T, path string, field *apiextensionsv1.JSONSchemaProp
 			t.Errorf("%s: the description does not tell the default %s: %q", path, value, field.Description)
 		}
 	}
+	// The rules set bounds only: signs and the units us and ns are kept out by the pattern.
+	for _, rule := range field.XValidations {
+		if strings.Contains(rule.Rule, "duration(self)") && field.Pattern != `^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$` {
+			t.Errorf("%s is a duration with the pattern %q", path, field.Pattern)
+		}
+	}
 	if field.Type == "array" && field.MaxItems == nil {
 		t.Errorf("%s is a list without a bound", path)
 	}
