@@ -84,12 +84,12 @@ func foreground(ctx context.Context, o local.Options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.Stop()) }()
 	pid := pidFile(c.Dir())
+	defer os.Remove(pid) // after the stop: "down" waits for that
+	defer func() { err = errors.Join(err, c.Stop()) }()
 	if err := os.WriteFile(pid, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
 		return err
 	}
-	defer os.Remove(pid)
 	tell(c.Kubeconfig(), c.KubectlPath())
 	<-ctx.Done()
 	fmt.Fprintln(os.Stderr, "stopping")

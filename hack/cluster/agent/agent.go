@@ -39,7 +39,8 @@ type Options struct {
 	Dir string
 	// BinDir is where programs are looked up by their base name.
 	BinDir string
-	// Images maps an image, as it is written in the pod, to a command that replaces the container's.
+	// Images maps an image, as it is written in the pod, to the command of a container that has none; by
+	// default that is the last part of the image's name.
 	Images map[string][]string
 	// Env is added to the environment of every container, as NAME=value; the container's own wins.
 	Env []string
@@ -265,41 +266,4 @@ func (a *Agent) find(namespace, name string) *podRun {
 		}
 	}
 	return nil
-}
-
-// addressPool hands out the addresses of a network in order, so that one is reused only after all others.
-type addressPool struct {
-	mu      sync.Mutex
-	network netip.Prefix
-	next    netip.Addr
-	used    map[netip.Addr]bool
-}
-
-func newAddressPool(network netip.Prefix) *addressPool {
-	first := network.Masked().Addr().Next()
-	return &addressPool{network: network, next: first, used: map[netip.Addr]bool{}}
-}
-
-// take gives an unused address. The last byte is never 0 or 255, which some programs dislike.
-func (p *addressPool) take() netip.Addr {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for {
-		addr := p.next
-		p.next = addr.Next()
-		if !p.network.Contains(p.next) {
-			p.next = p.network.Masked().Addr().Next()
-		}
-		if last := addr.AsSlice()[addr.BitLen()/8-1]; last == 0 || last == 255 || p.used[addr] {
-			continue
-		}
-		p.used[addr] = true
-		return addr
-	}
-}
-
-func (p *addressPool) release(a netip.Addr) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.used, a)
 }

@@ -2,28 +2,52 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // serviceWait is how long a container waits for a Service that its arguments name: an operator may make
 // the workload a moment before the Service. Then the name stays as it is.
 const serviceWait = 5 * time.Second
 
-// resolve gives the container's environment as its specification has it, before any path or name is replaced.
+// apiLimit bounds what a start or a refresh asks the API server, which may hang.
+const apiLimit = 2 * time.Second
+
+// resolve gives the container's environment as its specification has it, before any path or name is
+// replaced. While the API server is away, a restart gets what the last start had, as a kubelet's cache gives it.
 func (c *containerRun) resolve(ctx context.Context) (*environment, error) {
-	return c.pod.environment(ctx, c.spec)
+	asking, cancel := context.WithTimeout(ctx, apiLimit)
+	defer cancel()
+	env, err := c.pod.environment(asking, c.spec)
+	missing := apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || errors.Is(err, errMissingKey)
+	if last := c.lastEnvironment(); err != nil && !missing && last != nil && ctx.Err() == nil {
+		return last, nil
+	}
+	return env, err
+}
+
+func (c *containerRun) lastEnvironment() *environment {
+	c.pod.mu.Lock()
+	defer c.pod.mu.Unlock()
+	return c.env
 }
 
 // commandLine gives the program and its arguments with everything replaced.
-func (c *containerRun) commandLine(ctx context.Context, env *environment) ([]string, error) {
+func (c *containerRun) commandLine(env *environment) ([]string, error) {
+	return c.argv(env, append(c.entrypoint(), c.spec.Args...))
+}
+
+func (c *containerRun) entrypoint() []string {
 	command := c.spec.Command
 	if len(command) == 0 {
 		command = c.pod.agent.opts.Images[c.spec.Image]
@@ -33,15 +57,14 @@ func (c *containerRun) commandLine(ctx context.Context, env *environment) ([]str
 		name, _, _ = strings.Cut(name, ":")
 		command = []string{name}
 	}
-	return c.argv(ctx, env, append(append([]string(nil), command...), c.spec.Args...))
+	return slices.Clone(command)
 }
 
-func (c *containerRun) argv(ctx context.Context, env *environment, words []string) ([]string, error) {
+func (c *containerRun) argv(env *environment, words []string) ([]string, error) {
 	argv := make([]string, len(words))
 	for i, w := range words {
 		argv[i] = expand(w, env.get)
 	}
-	c.awaitServices(ctx, env, argv)
 	for i := 1; i < len(argv); i++ {
 		argv[i] = c.rewrite("", argv[i])
 	}
@@ -81,10 +104,10 @@ func (a *Agent) clusterIP(namespace, name string) (string, bool) {
 }
 
 // awaitServices waits until all Services that are named exist, but not longer than serviceWait.
-func (c *containerRun) awaitServices(ctx context.Context, env *environment, argv []string) {
+func (c *containerRun) awaitServices(ctx context.Context, env *environment) {
 	var named [][2]string
-	for _, a := range argv {
-		named = append(named, servicesIn("", a)...)
+	for _, a := range append(c.entrypoint(), c.spec.Args...) {
+		named = append(named, servicesIn("", expand(a, env.get))...)
 	}
 	for _, n := range env.names {
 		named = append(named, servicesIn(n, env.values[n])...)

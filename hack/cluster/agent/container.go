@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,12 +15,8 @@ import (
 	"github.com/keyturn/keyturn/hack/cluster/process"
 )
 
-const (
-	// minimumAfterHook is what a container has for its SIGTERM when the preStop hook took all the time.
-	minimumAfterHook = 2 * time.Second
-	// steady is how long a container must have run for its restarts to begin anew without a wait.
-	steady = 10 * time.Minute
-)
+// steady is how long a container must have run for its restarts to begin anew without a wait.
+const steady = 10 * time.Minute
 
 // containerRun is one container of a pod, across its restarts. The fields below spec are guarded by pod.mu.
 type containerRun struct {
@@ -38,7 +33,8 @@ type containerRun struct {
 	ready    bool
 	started  bool
 	proc     *process.Process
-	number   int // of starts
+	number   int          // of starts
+	env      *environment // of the last start
 	done     bool
 }
 
@@ -86,7 +82,7 @@ func (c *containerRun) run(ctx context.Context) int {
 				c.last = c.state
 			}
 		})
-		_ = c.pod.mount(ctx) // as the kubelet does; what fails keeps its old content
+		c.pod.remount(ctx)
 	}
 }
 
@@ -194,7 +190,9 @@ func (c *containerRun) command(ctx context.Context) (*exec.Cmd, string, error) {
 	if err != nil {
 		return nil, "CreateContainerConfigError", err
 	}
-	argv, err := c.commandLine(ctx, env)
+	c.edit(func() { c.env = env })
+	c.awaitServices(ctx, env)
+	argv, err := c.commandLine(env)
 	if err != nil {
 		return nil, "ErrImagePull", err
 	}
@@ -253,56 +251,6 @@ func (c *containerRun) serve(ctx context.Context, proc *process.Process) {
 	case <-ctx.Done():
 		c.pod.event(corev1.EventTypeNormal, "Killing", "Stopping container %s", c.spec.Name)
 		c.terminate(proc, c.pod.grace)
-	}
-}
-
-// terminate runs the preStop hook, sends SIGTERM, and SIGKILL when the grace is over. grace is asked
-// again and again, because it can be shortened.
-func (c *containerRun) terminate(proc *process.Process, grace func() time.Duration) {
-	began := time.Now()
-	extra := time.Duration(0)
-	if l := c.spec.Lifecycle; l != nil && l.PreStop != nil && grace() > 0 {
-		ctx, cancel := context.WithCancel(context.Background())
-		hook := make(chan error, 1)
-		go func() { hook <- c.hook(ctx, l.PreStop) }()
-		if err := c.awaitHook(proc, hook, func() bool { return time.Since(began) > grace() }); err != nil {
-			c.pod.event(corev1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed: %v", err)
-		}
-		cancel()
-		if left := grace() - time.Since(began); left < minimumAfterHook {
-			extra = minimumAfterHook - left
-		}
-	}
-	proc.Signal(syscall.SIGTERM)
-	t := time.NewTicker(20 * time.Millisecond)
-	defer t.Stop()
-	for {
-		select {
-		case <-proc.Done():
-			return
-		case <-t.C:
-			if time.Since(began) >= grace()+extra {
-				proc.Kill()
-				return
-			}
-		}
-	}
-}
-
-func (c *containerRun) awaitHook(proc *process.Process, hook <-chan error, over func() bool) error {
-	t := time.NewTicker(20 * time.Millisecond)
-	defer t.Stop()
-	for {
-		select {
-		case err := <-hook:
-			return err
-		case <-proc.Done():
-			return nil
-		case <-t.C:
-			if over() {
-				return context.DeadlineExceeded
-			}
-		}
 	}
 }
 

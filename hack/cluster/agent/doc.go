@@ -42,6 +42,9 @@
 //     the in-cluster files cannot be mounted.
 //   - Connections to a ClusterIP are forwarded by this process. When the chosen pod refuses, the others
 //     are tried before the client is reset. With no ready pod nothing listens, so a client is refused.
+//   - In the first period of a container, a failing startup or readiness probe is repeated every 100 ms and
+//     not counted, so that a pod is ready when its program is, and not up to a period later.
+//   - Secrets and ConfigMaps are read from the API server at each refresh; there is no watch and no cache.
 //   - When the agent stops, or dies in whatever way, the processes die; pods that it finds at its next
 //     start are reported lost.
 package agent

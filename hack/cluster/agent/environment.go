@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
+var errMissingKey = errors.New("couldn't find key")
+
 // environment is a container's environment in the order of its definition.
 type environment struct {
 	names  []string
@@ -113,7 +115,7 @@ func (p *podRun) valueFrom(ctx context.Context, c *corev1.Container, from *corev
 			if v, ok := cm.Data[r.Key]; ok {
 				return v, true, nil
 			}
-			err = fmt.Errorf("couldn't find key %s in ConfigMap %s/%s", r.Key, p.pod().Namespace, r.Name)
+			err = fmt.Errorf("%w %s in ConfigMap %s/%s", errMissingKey, r.Key, p.pod().Namespace, r.Name)
 		} else if !apierrors.IsNotFound(err) {
 			return "", false, err
 		}
@@ -125,7 +127,7 @@ func (p *podRun) valueFrom(ctx context.Context, c *corev1.Container, from *corev
 			if v, ok := s.Data[r.Key]; ok {
 				return string(v), true, nil
 			}
-			err = fmt.Errorf("couldn't find key %s in Secret %s/%s", r.Key, p.pod().Namespace, r.Name)
+			err = fmt.Errorf("%w %s in Secret %s/%s", errMissingKey, r.Key, p.pod().Namespace, r.Name)
 		} else if !apierrors.IsNotFound(err) {
 			return "", false, err
 		}

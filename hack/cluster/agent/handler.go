@@ -123,11 +123,8 @@ func (c *containerRun) exec(ctx context.Context, command []string) error {
 	if len(command) == 0 {
 		return nil
 	}
-	env, err := c.resolve(ctx)
-	if err != nil {
-		return err
-	}
-	argv, err := c.argv(ctx, env, command)
+	env := c.lastEnvironment() // never the API server: it may be away
+	argv, err := c.argv(env, command)
 	if err != nil {
 		return err
 	}

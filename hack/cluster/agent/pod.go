@@ -2,11 +2,9 @@ package agent
 
 import (
 	"context"
-	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -275,36 +273,5 @@ func (p *podRun) setUp(ctx context.Context) bool {
 			return false
 		}
 		wait = min(2*wait, 2*time.Second)
-	}
-}
-
-// keepVolumes rewrites what changed: at once when the pod's metadata or specification changed, and
-// otherwise once in a period.
-func (p *podRun) keepVolumes(ctx context.Context) {
-	seen := p.pod()
-	for {
-		t := time.NewTimer(p.agent.opts.SyncPeriod + time.Duration(rand.Int64N(int64(p.agent.opts.SyncPeriod)/2+1)))
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return
-		case <-p.poke:
-			now := p.pod()
-			same := now.Generation == seen.Generation && reflect.DeepEqual(now.Annotations, seen.Annotations) && reflect.DeepEqual(now.Labels, seen.Labels)
-			seen = now
-			if same {
-				t.Stop()
-				continue
-			}
-		case <-t.C:
-		}
-		t.Stop()
-		err := p.mount(ctx)
-		if err == nil && p.hasToken() {
-			_, err = p.writeKubeconfig(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			p.event(corev1.EventTypeWarning, "FailedMount", "%v", err)
-		}
 	}
 }

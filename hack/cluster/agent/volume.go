@@ -18,6 +18,11 @@ import (
 func (p *podRun) mount(ctx context.Context) error {
 	p.mounting.Lock()
 	defer p.mounting.Unlock()
+	return p.mountAll(ctx)
+}
+
+// mountAll: p.mounting is held.
+func (p *podRun) mountAll(ctx context.Context) error {
 	var errs []error
 	for i := range p.pod().Spec.Volumes {
 		v := &p.pod().Spec.Volumes[i]

@@ -66,6 +66,8 @@ func (c *Cluster) run(name string, args ...string) (*program, error) {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
 	started := &program{name, p}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.running = append(c.running, started)
 	return started, nil
 }

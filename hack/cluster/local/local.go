@@ -15,15 +15,12 @@ package local
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -67,6 +64,7 @@ type Cluster struct {
 	ports       struct{ etcd, etcdPeer, controllerManager, node int }
 	pki         *pki
 	programs    map[string]string
+	mu          sync.Mutex // guards running
 	running     []*program
 	clientCerts []tls.Certificate
 	config      *rest.Config
@@ -127,7 +125,7 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 	if err := c.startAgent(ctx); err != nil {
 		return err
 	}
-	if err := c.await(ctx, manager, fmt.Sprintf("https://%s:%d/healthz", c.slot.address(), c.ports.controllerManager)); err != nil {
+	if err := c.await(ctx, manager, c.managerURL()); err != nil {
 		return err
 	}
 	if err := c.awaitServiceAccount(ctx); err != nil {
@@ -138,6 +136,10 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 }
 
 func (c *Cluster) server() string { return fmt.Sprintf("https://%s:%d", c.slot.address(), guardPort) }
+
+func (c *Cluster) managerURL() string {
+	return fmt.Sprintf("https://%s:%d/healthz", c.slot.address(), c.ports.controllerManager)
+}
 
 // prepare makes the directory, takes the addresses and issues the certificates.
 func (c *Cluster) prepare() (err error) {
@@ -167,47 +169,6 @@ func (c *Cluster) prepare() (err error) {
 	}
 	c.ports.etcd, c.ports.etcdPeer, c.ports.controllerManager, c.ports.node = ports[0], ports[1], ports[2], ports[3]
 	return c.certificates()
-}
-
-func (c *Cluster) certificates() (err error) {
-	if c.pki, err = newPKI(filepath.Join(c.dir, "pki")); err != nil {
-		return err
-	}
-	names := []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"}
-	if _, _, err = c.pki.issue("apiserver", pkix.Name{CommonName: "kube-apiserver"}, names, c.slot.address(), c.slot.firstService(), "127.0.0.1"); err != nil {
-		return err
-	}
-	admins := []string{"system:masters"}
-	if _, _, err = c.pki.issue(agent.LogClient, pkix.Name{CommonName: agent.LogClient}, nil); err != nil {
-		return err
-	}
-	cert, key, err := c.pki.issue("node", pkix.Name{CommonName: "local", Organization: []string{"system:nodes"}}, []string{"local"}, c.slot.address())
-	if err != nil {
-		return err
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return err
-	}
-	c.opts.Agent.ServingCert = &pair
-	c.opts.Agent.ClientCA = x509.NewCertPool()
-	c.opts.Agent.ClientCA.AddCert(c.pki.cert)
-	for file, subject := range map[string]pkix.Name{
-		c.Kubeconfig(): {CommonName: "admin", Organization: admins},
-		filepath.Join(c.dir, "pki", "kube-controller-manager.kubeconfig"): {CommonName: "system:kube-controller-manager"},
-		filepath.Join(c.dir, "pki", "agent.kubeconfig"):                   {CommonName: "local-node-agent", Organization: admins},
-	} {
-		if err := c.pki.kubeconfig(file, c.server(), subject); err != nil {
-			return err
-		}
-	}
-	if c.config, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig()); err != nil {
-		return err
-	}
-	c.config.QPS, c.config.Burst = 500, 1000
-	admin, err := tls.X509KeyPair(c.config.CertData, c.config.KeyData)
-	c.clientCerts = []tls.Certificate{admin}
-	return err
 }
 
 func (c *Cluster) startAgent(ctx context.Context) error {
@@ -297,25 +258,15 @@ func (c *Cluster) Agent() *agent.Agent { return c.agent }
 // Pids lists the processes of the control plane and of the pods that run now.
 func (c *Cluster) Pids() []int {
 	var pids []int
+	c.mu.Lock()
 	for _, p := range c.running {
 		pids = append(pids, p.Pid())
 	}
+	c.mu.Unlock()
 	if c.agent != nil {
 		pids = append(pids, c.agent.Pids()...)
 	}
 	return pids
-}
-
-// Signal sends a signal to a program of the control plane ("etcd", "kube-apiserver",
-// "kube-controller-manager"): tests pause one with SIGSTOP and SIGCONT. It fails for an unknown name.
-func (c *Cluster) Signal(name string, s syscall.Signal) error {
-	for _, p := range c.running {
-		if p.name == name {
-			p.Process.Signal(s)
-			return nil
-		}
-	}
-	return fmt.Errorf("no program %q runs in the cluster", name)
 }
 
 // Stop ends the pods (SIGTERM, then SIGKILL after at most two seconds), then the control plane, and
