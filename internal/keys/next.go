@@ -58,6 +58,10 @@ func (p *planner) refuse() bool {
 		p.find(PolicyInvalid, "", "the policy is refused: %v", err)
 		return true
 	}
+	if p.obs.EpochFloor > p.ring.Epoch {
+		p.find(RestoreDetected, "", "epoch %d was recorded, the ring is at %d: the ring was lost or restored from a backup", p.obs.EpochFloor, p.ring.Epoch)
+		return true
+	}
 	for _, r := range p.obs.Replicas {
 		if r.Reachable && r.Epoch > p.ring.Epoch {
 			p.find(RestoreDetected, "", "%s has loaded epoch %d, the ring is at %d: the ring was lost or restored from a backup", r.Name, r.Epoch, p.ring.Epoch)

@@ -264,7 +264,7 @@ var rows = []row{
 		"kid-2 Published>Removed AlgorithmChanged; kid-1 Active>Retiring MaterialLost; kid-3 Published>Active MaterialLost; !KeyMaterialLost; !StandbyMissing"},
 	{"a lost standby is dropped", policy(), seen(ring(active, warm), material("kid-2", keys.MaterialMissing)), "kid-2 Published>Removed MaterialLost; !KeyMaterialLost; !StandbyMissing"},
 	{"a lost retiring key does not matter", policy(standby(0)), seen(ring(closed(old, future(time.Hour)), second), material("kid-1", keys.MaterialMissing)), "-"},
-	{"nothing is active after a rebuild: the first that everyone has", policy(), seen(ring(old, young)), "kid-2 Published>Active MaterialLost; !StandbyMissing"},
+	{"nothing is active after a rebuild: the first that everyone has", policy(), seen(ring(old, young)), "kid-2 Published>Active NoActive; !StandbyMissing"},
 
 	// Clocks.
 	{"a replica's clock is off a little", policy(), seen(ring(overdue, warm), clocks(90*time.Second)),
@@ -286,6 +286,7 @@ var rows = []row{
 
 	// Refusals.
 	{"restored from a backup", policy(), seen(ring(active, warm), func(o *keys.Observed) { o.Replicas[1].Epoch = 41 }), "!RestoreDetected"},
+	{"restored from a backup, and no replica runs", policy(), seen(ring(active, warm), noReplicas, func(o *keys.Observed) { o.EpochFloor = 41 }), "!RestoreDetected"},
 	{"an edited ring", policy(), seen(ring(active, key(2, keys.Active, noon))), "!RingInvalid"},
 	{"no algorithm", keys.Policy{}, seen(ring(active, warm)), "!PolicyInvalid"},
 	{"too small", policy(func(p *keys.Policy) { p.Algorithm, p.RSABits = keys.PS256, 1024 }), seen(ring(active)), "!PolicyInvalid"},

@@ -89,6 +89,9 @@ func (r *Replica) has(kid string) bool {
 type Observed struct {
 	// Ring is zero if the set has none. If a ring should be there and is not, call [Rebuild] first.
 	Ring Ring
+	// EpochFloor is the highest epoch known from elsewhere, such as the status; zero if none is. A ring below it was lost
+	// or restored, even if no replica runs that remembers.
+	EpochFloor int64
 	// Replicas is complete. An empty list acknowledges nothing.
 	Replicas []Replica
 	// Material is the state of the private half by kid.

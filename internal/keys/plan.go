@@ -63,6 +63,7 @@ const (
 	ReasonRequested        Reason = "Requested"        // somebody asked
 	ReasonAlgorithmChanged Reason = "AlgorithmChanged" // algorithm or size differ from the policy
 	ReasonMaterialLost     Reason = "MaterialLost"     // the private half is missing or refused
+	ReasonNoActive         Reason = "NoActive"         // a rebuilt ring had no key that signs
 	ReasonExpired          Reason = "Expired"          // the last token signed with it has expired
 	ReasonClockCorrected   Reason = "ClockCorrected"   // its recorded time lies in the future
 )
@@ -93,7 +94,7 @@ const (
 	KeyMaterialLost FindingKind = "KeyMaterialLost" // the private half of the Active key or a standby is missing or refused
 	StandbyMissing  FindingKind = "StandbyMissing"  // fewer Published keys than the policy asks for
 	ClockSkewed     FindingKind = "ClockSkewed"     // a clock is off by more than ClockSkew
-	RestoreDetected FindingKind = "RestoreDetected" // a replica holds a higher epoch: call Rebuild; nothing else is planned
+	RestoreDetected FindingKind = "RestoreDetected" // a higher epoch is known: call Rebuild; nothing else is planned
 	RingInvalid     FindingKind = "RingInvalid"     // the ring breaks its own rules: call Rebuild; nothing else is planned
 	PolicyInvalid   FindingKind = "PolicyInvalid"   // no such algorithm or size; nothing is planned
 	RingFull        FindingKind = "RingFull"        // MaxKeys reached: old keys wait for signers to acknowledge

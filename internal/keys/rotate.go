@@ -83,11 +83,14 @@ func (p *planner) takeOver() {
 	if heir == nil {
 		return
 	}
-	why := ReasonMaterialLost
-	if !p.ring.EverActive() {
-		why = ReasonFirstKey
+	switch {
+	case active != nil:
+		p.activate(heir, ReasonMaterialLost)
+	case p.ring.EverActive():
+		p.activate(heir, ReasonNoActive)
+	default:
+		p.activate(heir, ReasonFirstKey)
 	}
-	p.activate(heir, why)
 }
 
 // mayTakeOver is the gate without PrePublish: every replica has the key, and it has been published for the clock margin, so

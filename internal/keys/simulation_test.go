@@ -56,14 +56,15 @@ func live(t *testing.T, seed uint64, length time.Duration) *world {
 func TestSimulationCatches(t *testing.T) {
 	for name, mutant := range mutants {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(20) {
-				w := newWorld(seed, mutant, 60*24*time.Hour)
+			t.Parallel()
+			for seed := range uint64(60) {
+				w := newWorld(seed, mutant, 30*24*time.Hour)
 				if w.run(); w.failure != "" {
 					t.Logf("seed %d, after %s: %s", seed, w.t.Sub(start), w.failure)
 					return
 				}
 			}
-			t.Error("20 seeds did not notice")
+			t.Error("60 seeds did not notice")
 		})
 	}
 }

@@ -92,7 +92,7 @@ func (w *world) write(plan keys.Plan) {
 	for _, t := range plan.Transitions {
 		w.log("ring %d: %s %s → %s (%s)", next.Epoch, t.KID, t.From, t.To, t.Reason)
 		w.counts[string(t.To)+"/"+string(t.Reason)]++
-		if t.To == keys.Active && (t.Reason == keys.ReasonMaterialLost || t.Reason == keys.ReasonFirstKey) {
+		if t.To == keys.Active && (t.Reason == keys.ReasonMaterialLost || t.Reason == keys.ReasonNoActive || t.Reason == keys.ReasonFirstKey) {
 			w.excused[t.KID] = w.t.Add(w.limit + 20*time.Minute)
 		}
 	}

@@ -153,7 +153,7 @@ func (w *world) begin(seed uint64) {
 	w.every(20*time.Minute, 8*time.Hour, w.removePod)
 	w.every(10*time.Minute, 6*time.Hour, w.restartPod)
 	w.every(6*time.Hour, 72*time.Hour, w.partition)
-	w.every(6*time.Hour, 96*time.Hour, w.editTTL)
+	w.every(time.Hour, 24*time.Hour, w.editTTL)
 	w.every(24*time.Hour, 240*time.Hour, w.editPolicy)
 	w.every(48*time.Hour, 480*time.Hour, w.loseKey)
 	w.every(48*time.Hour, 480*time.Hour, w.managerDown)
@@ -297,7 +297,7 @@ func (w *world) fetch(v *verifier) {
 
 // observe is the manager reading the world; w.ring must exist or be absent for good.
 func (w *world) observe() keys.Observed {
-	o := keys.Observed{Material: map[string]keys.MaterialState{}, RotateRequested: w.request}
+	o := keys.Observed{Material: map[string]keys.MaterialState{}, RotateRequested: w.request, EpochFloor: w.floors[0]}
 	if w.ring != nil {
 		o.Ring = *w.ring.Clone()
 	}
