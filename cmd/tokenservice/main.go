@@ -1,0 +1,83 @@
+// Command tokenservice logs users in, refreshes and ends their sessions, and publishes the keys that verify tokens.
+//
+// It needs no Kubernetes: a snapshot document, a directory for its store and, for users in files, a directory of
+// htpasswd sources are all it reads. See docs/design.md, section 4.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker.
+var version = ""
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "tokenservice:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags.
+type options struct {
+	snapshot, identityDir, dataDir, feedDir string
+	listen, internalListen, feedListen      string
+	instance                                string
+	grace                                   time.Duration
+}
+
+func command() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use: "tokenservice", Short: "Keyturn's token service", Version: buildVersion(),
+		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+			return run(cmd.Context(), o, log)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.snapshot, "snapshot", "/var/run/keyturn/snapshot/snapshot", "file with the issuer snapshot")
+	f.StringVar(&o.identityDir, "identity-dir", "/var/run/keyturn/identity", "directory with one directory an htpasswd source")
+	f.StringVar(&o.dataDir, "data-dir", "/var/lib/keyturn", "directory of the embedded store")
+	f.StringVar(&o.feedDir, "feed-dir", "", "directory with tls.crt, tls.key and token of the revocation feed; without it the feed listens on loopback only")
+	f.StringVar(&o.listen, "listen", ":8080", "address of the public port")
+	f.StringVar(&o.internalListen, "internal-listen", ":9090", "address of /livez /readyz /metrics /status")
+	f.StringVar(&o.feedListen, "feed-listen", ":8444", "address of the revocation feed")
+	f.StringVar(&o.instance, "instance", defaultInstance(), "name of this replica")
+	f.DurationVar(&o.grace, "grace", 20*time.Second, "how long requests under way may take after SIGTERM")
+	return cmd
+}
+
+func defaultInstance() string {
+	if name := os.Getenv("POD_NAME"); name != "" {
+		return name
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "tokenservice"
+	}
+	return name
+}
+
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}
