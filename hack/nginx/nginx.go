@@ -6,7 +6,6 @@ package nginx
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -59,8 +58,8 @@ func Configure(dir, recipe string, addresses Addresses) error {
 
 // Server is a running nginx.
 type Server struct {
-	cmd  *exec.Cmd
-	done chan error
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when the process is gone
 }
 
 // Start runs the nginx at path with the configuration in dir and returns when it accepts connections on listen.
@@ -77,8 +76,11 @@ func Start(ctx context.Context, path, dir, listen string) (*Server, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start nginx: %w", err)
 	}
-	s := &Server{cmd: cmd, done: make(chan error, 1)}
-	go func() { s.done <- cmd.Wait() }()
+	s := &Server{cmd: cmd, ended: make(chan struct{})}
+	go func() {
+		_ = cmd.Wait() // how it ended stands in its log
+		close(s.ended)
+	}()
 	if err := s.accepting(ctx, listen); err != nil {
 		s.Stop()
 		text, _ := os.ReadFile(filepath.Join(dir, "nginx.log"))
@@ -98,9 +100,8 @@ func (s *Server) accepting(ctx context.Context, listen string) error {
 			return conn.Close()
 		}
 		select {
-		case exit := <-s.done:
-			s.done <- exit
-			return fmt.Errorf("it ended: %w", errors.Join(exit, err))
+		case <-s.ended:
+			return fmt.Errorf("it ended: %s", s.cmd.ProcessState)
 		case <-ctx.Done():
 			return fmt.Errorf("no answer on %s: %w", listen, err)
 		case <-tick.C:
@@ -112,10 +113,9 @@ func (s *Server) accepting(ctx context.Context, listen string) error {
 func (s *Server) Stop() {
 	_ = s.cmd.Process.Signal(syscall.SIGQUIT) // graceful: requests under way are finished
 	select {
-	case <-s.done:
+	case <-s.ended:
 	case <-time.After(3 * time.Second):
 		_ = s.cmd.Process.Kill()
-		<-s.done
+		<-s.ended
 	}
-	s.done <- nil
 }

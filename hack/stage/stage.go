@@ -281,5 +281,5 @@ func (s *Stage) ServiceAddress(ctx context.Context, name, port string) (string, 
 			return net.JoinHostPort(service.Spec.ClusterIP, fmt.Sprint(p.Port)), nil
 		}
 	}
-	return "", fmt.Errorf("Service %s has no port %q", name, port) //nolint:revive // the kind's name
+	return "", fmt.Errorf("the Service %s has no port %q", name, port)
 }

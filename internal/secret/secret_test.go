@@ -37,7 +37,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "b", h.B, "t", h.T, "h", h)
 	out.Write(log.Bytes())
 	all := out.String()
-	for _, leak := range []string{canary, fmt.Sprintf("%x", canary), fmt.Sprintf("%X", canary), fmt.Sprint([]byte(canary))} {
+	for _, leak := range []string{canary, fmt.Sprintf("%x", canary), fmt.Sprintf("%X", canary), fmt.Sprintf("%v", []byte(canary))} {
 		if strings.Contains(all, leak) {
 			t.Errorf("printed %q:\n%s", leak, all)
 		}

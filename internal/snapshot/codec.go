@@ -51,14 +51,14 @@ func EncodeEdge(doc Edge) ([]byte, error) {
 // file written by hand must not silently loosen it.
 func DecodeIssuer(raw []byte) (Issuer, error) {
 	var doc Issuer
-	err := decode(raw, IssuerFormat, &doc, &doc.Header)
+	err := decode(raw, IssuerFormat, &doc)
 	return doc, err
 }
 
 // DecodeEdge reads an edge document, plain or compressed, as [DecodeIssuer] does.
 func DecodeEdge(raw []byte) (Edge, error) {
 	var doc Edge
-	err := decode(raw, EdgeFormat, &doc, &doc.Header)
+	err := decode(raw, EdgeFormat, &doc)
 	return doc, err
 }
 
@@ -80,7 +80,7 @@ func encode(doc any) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func decode(raw []byte, format string, doc any, header *Header) error {
+func decode(raw []byte, format string, doc any) error {
 	if len(raw) > 8*MaxBytes {
 		return refuse("Undecodable", "%w: %d bytes", ErrTooLarge, len(raw))
 	}
