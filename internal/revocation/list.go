@@ -40,6 +40,8 @@ type state struct {
 	keys     table
 	users    table
 	all      atomic.Pointer[mark]
+	// before is the list of a store that was replaced by one with lower numbers; its entries count until they expire.
+	before *state
 }
 
 // mark is one thing that is distrusted: below the number before (sessions, tokens and keys have none), until expires.
@@ -62,12 +64,28 @@ func NewListLimit(limit int) *List {
 func (l *List) Applied() uint64 { return l.state.Load().applied.Load() }
 
 // Len is the number of things distrusted.
-func (l *List) Len() int { return int(l.state.Load().size.Load()) }
+func (l *List) Len() int { return l.state.Load().total() }
+
+func (s *state) total() int {
+	n := 0
+	for ; s != nil; s = s.before {
+		n += int(s.size.Load())
+	}
+	return n
+}
 
 // Revoked tells whether the credential is distrusted. Entries count until [List.Prune] removes them: an expired
 // entry can only hit an expired credential.
 func (l *List) Revoked(c Credential) bool {
-	s := l.state.Load()
+	for s := l.state.Load(); s != nil; s = s.before {
+		if s.revoked(c) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *state) revoked(c Credential) bool {
 	if s.size.Load() == 0 {
 		return false
 	}
@@ -85,7 +103,8 @@ func (l *List) Revoked(c Credential) bool {
 }
 
 // Replace swaps the whole list for entries, which are complete up to the number applied. On an error the list stays
-// as it was.
+// as it was. A lower number than [List.Applied] means that the store was lost and another one has taken its place: then
+// the entries known so far count on until they expire, because a new store does not know whom the old one distrusted.
 func (l *List) Replace(entries []Entry, applied uint64) error {
 	if len(entries) > l.limit {
 		return fmt.Errorf("%w: %d entries, at most %d", ErrFull, len(entries), l.limit)
@@ -103,6 +122,16 @@ func (l *List) Replace(entries []Entry, applied uint64) error {
 	next.applied.Store(applied)
 	l.writing.Lock()
 	defer l.writing.Unlock()
+	last := l.state.Load()
+	switch {
+	case applied < last.applied.Load():
+		next.before = last
+	case last.before.total() > 0: // an empty one is dropped
+		next.before = last.before
+	}
+	if next.total() > l.limit {
+		return fmt.Errorf("%w: %d entries with those of the store before, at most %d", ErrFull, next.total(), l.limit)
+	}
 	l.state.Store(next)
 	return nil
 }
@@ -118,7 +147,7 @@ func (l *List) Apply(e Entry) error {
 	if applied := s.applied.Load(); e.Seq <= applied {
 		return fmt.Errorf("%w: number %d after %d", ErrOutOfOrder, e.Seq, applied)
 	}
-	if s.size.Load() >= int64(l.limit) {
+	if s.total() >= l.limit {
 		return ErrFull
 	}
 	s.add(e)
@@ -130,13 +159,20 @@ func (l *List) Apply(e Entry) error {
 func (l *List) Prune(now time.Time) int {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	s := l.state.Load()
+	current := l.state.Load()
+	for s := current; s != nil; s = s.before {
+		s.prune(now)
+	}
+	return current.total()
+}
+
+func (s *state) prune(now time.Time) {
 	removed := s.sessions.prune(now) + s.tokens.prune(now) + s.keys.prune(now) + s.users.prune(now)
 	if all := s.all.Load(); all != nil && all.expires.Before(now) {
 		s.all.Store(nil)
 		removed++
 	}
-	return int(s.size.Add(-int64(removed)))
+	s.size.Add(-int64(removed))
 }
 
 func (s *state) table(kind Kind) *table {

@@ -115,6 +115,40 @@ func TestOrderAndBounds(t *testing.T) {
 	}
 }
 
+func TestALostStoreForgetsNobody(t *testing.T) {
+	l := revocation.NewListLimit(3)
+	if err := l.Replace([]revocation.Entry{entry(9, revocation.Session, "old", 0)}, 9); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Replace([]revocation.Entry{entry(2, revocation.Session, "new", 0)}, 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Apply(entry(3, revocation.Session, "newer", 0)); err != nil {
+		t.Fatal(err)
+	}
+	for _, sid := range []string{"old", "new", "newer"} {
+		if !l.Revoked(revocation.Credential{SessionID: sid}) {
+			t.Errorf("%s is forgotten", sid)
+		}
+	}
+	if l.Applied() != 3 || l.Len() != 3 {
+		t.Errorf("applied %d, %d entries", l.Applied(), l.Len())
+	}
+	if err := l.Apply(entry(4, revocation.Session, "x", 0)); !errors.Is(err, revocation.ErrFull) {
+		t.Errorf("past the limit: %v", err)
+	}
+	// A store that is only read again has the whole truth about itself.
+	if err := l.Replace([]revocation.Entry{entry(3, revocation.Session, "newer", 0)}, 3); err != nil {
+		t.Fatal(err)
+	}
+	if l.Revoked(revocation.Credential{SessionID: "new"}) || !l.Revoked(revocation.Credential{SessionID: "old"}) {
+		t.Error("the wrong list was kept")
+	}
+	if left := l.Prune(start.Add(2 * time.Hour)); left != 0 || l.Revoked(revocation.Credential{SessionID: "old"}) {
+		t.Errorf("%d left after their expiry", left)
+	}
+}
+
 func TestPrune(t *testing.T) {
 	l := revocation.NewList()
 	for i, e := range []revocation.Entry{entry(0, revocation.Session, "s", 0), entry(0, revocation.User, "u", 9), entry(0, revocation.All, "", 2), entry(0, revocation.Key, "k", 0)} {
