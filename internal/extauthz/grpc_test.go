@@ -57,6 +57,14 @@ func TestEnvoyAllow(t *testing.T) {
 			t.Errorf("%v", got.upstream)
 		}
 	})
+	t.Run("a hidden role of the client's, and none of the user's", func(t *testing.T) {
+		e := newEnvoy(t, on.GRPC.Addr().String())
+		e.hidden = []string{"x-auth-role"}
+		got := e.send(t, get(bearer(mint(t, signingKeys()[0], func(c *token.Claims) { c.Custom = nil })), header{"X-Auth-Role", "root"}))
+		if got.upstream["x-auth-user"] == nil || got.upstream["x-auth-role"] != nil {
+			t.Errorf("%v", got.upstream)
+		}
+	})
 	t.Run("headers that the proxy hides", func(t *testing.T) {
 		e := newEnvoy(t, on.GRPC.Addr().String())
 		e.hidden = []string{"x_auth_user", "x.auth.role", "x-auth-role"}
