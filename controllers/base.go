@@ -34,6 +34,7 @@ type base struct {
 	status   StatusReader
 	now      func() time.Time
 	image    string
+	steady   time.Duration
 
 	applied appliedObjects
 }

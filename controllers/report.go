@@ -15,7 +15,7 @@ import (
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 )
 
-// How soon to look again: while replicas are waited for, and when nothing is expected but a lost watch event.
+// How soon to look again: while replicas are waited for, and, by default, when nothing is expected but a lost watch event.
 const (
 	pollWaiting = 500 * time.Millisecond
 	pollSteady  = 30 * time.Second
@@ -122,10 +122,10 @@ func problem(c *metav1.Condition) bool {
 
 // outcome turns the end of a reconcile into what controller-runtime does next. Two managers that collide, and an
 // object that was just changed, are no errors worth a log: look again.
-func outcome(err error, after time.Duration) (reconcile.Result, error) {
+func (b *base) outcome(err error, after time.Duration) (reconcile.Result, error) {
 	if err != nil {
 		if _, permanent := asStopped(err); permanent {
-			return reconcile.Result{RequeueAfter: pollSteady}, nil
+			return reconcile.Result{RequeueAfter: b.steady}, nil
 		}
 		if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 			return reconcile.Result{RequeueAfter: pollWaiting}, nil

@@ -25,6 +25,8 @@ type Options struct {
 	Status StatusReader
 	// Now is the clock; by default time.Now.
 	Now func() time.Time
+	// SteadyPoll is how long a settled object is left alone when no watch reports anything; by default 30 s.
+	SteadyPoll time.Duration
 }
 
 // CacheOptions bound the manager's cache to what Keyturn has made: the Secrets of others are never held in memory.
@@ -41,13 +43,16 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	shared := &base{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), scheme: mgr.GetScheme(),
 		recorder: mgr.GetEventRecorder(keyturnv1alpha1.ManagerName),
-		status:   options.Status, now: options.Now, image: options.Image,
+		status:   options.Status, now: options.Now, image: options.Image, steady: options.SteadyPoll,
 	}
 	if shared.status == nil {
 		shared.status = NewHTTPStatus()
 	}
 	if shared.now == nil {
 		shared.now = time.Now
+	}
+	if shared.steady <= 0 {
+		shared.steady = pollSteady
 	}
 	set := &signingKeySetReconciler{shared}
 	err := ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.SigningKeySet{}).

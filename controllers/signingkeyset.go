@@ -28,11 +28,11 @@ func (r *signingKeySetReconciler) Reconcile(ctx context.Context, request reconci
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if !set.DeletionTimestamp.IsZero() {
-		return outcome(r.delete(ctx, &set), pollSteady)
+		return r.outcome(r.delete(ctx, &set), r.steady)
 	}
 	if controllerutil.AddFinalizer(&set, keyturnv1alpha1.FinalizerInUse) {
 		if err := r.client.Update(ctx, &set, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {
-			return outcome(err, 0)
+			return r.outcome(err, 0)
 		}
 	}
 	before := set.Status.DeepCopy()
@@ -45,11 +45,11 @@ func (r *signingKeySetReconciler) Reconcile(ctx context.Context, request reconci
 	set.Status.ObservedGeneration = set.Generation
 	if !reflect.DeepEqual(before, &set.Status) {
 		if updateErr := r.client.Status().Update(ctx, &set, client.FieldOwner(keyturnv1alpha1.ManagerName)); updateErr != nil {
-			return outcome(updateErr, 0)
+			return r.outcome(updateErr, 0)
 		}
 		r.announce(&set, before.Conditions, set.Status.Conditions)
 	}
-	return outcome(err, after)
+	return r.outcome(err, after)
 }
 
 // reconcile plans and applies until nothing is left to do now, and returns when to look again.
@@ -79,14 +79,14 @@ func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1a
 			return 0, err
 		}
 		reportSet(set, conds, seen, r.now())
-		return pause(&seen.plan), nil
+		return r.pause(&seen.plan), nil
 	}
 	return pollWaiting, nil
 }
 
 // pause is when to look again: soon while replicas are waited for, at the planned instant, and now and then.
-func pause(plan *keys.Plan) time.Duration {
-	after := pollSteady
+func (r *signingKeySetReconciler) pause(plan *keys.Plan) time.Duration {
+	after := r.steady
 	if plan.Requeue > 0 {
 		after = min(after, plan.Requeue)
 	}

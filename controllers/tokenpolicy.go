@@ -37,5 +37,5 @@ func (r *tokenPolicyReconciler) Reconcile(ctx context.Context, request reconcile
 	if reflect.DeepEqual(before, &policy.Status) {
 		return reconcile.Result{}, nil
 	}
-	return outcome(r.client.Status().Update(ctx, &policy, client.FieldOwner(keyturnv1alpha1.ManagerName)), 0)
+	return r.outcome(r.client.Status().Update(ctx, &policy, client.FieldOwner(keyturnv1alpha1.ManagerName)), 0)
 }

@@ -39,11 +39,11 @@ func (r *tokenServiceReconciler) Reconcile(ctx context.Context, request reconcil
 	tsvc.Status.ObservedGeneration = tsvc.Generation
 	if !reflect.DeepEqual(before, &tsvc.Status) {
 		if updateErr := r.client.Status().Update(ctx, &tsvc, client.FieldOwner(keyturnv1alpha1.ManagerName)); updateErr != nil {
-			return outcome(updateErr, 0)
+			return r.outcome(updateErr, 0)
 		}
 		r.announce(&tsvc, before.Conditions, tsvc.Status.Conditions)
 	}
-	return outcome(err, after)
+	return r.outcome(err, after)
 }
 
 // reconcile resolves, writes the documents, applies the workloads and reads back what the replicas have loaded. It

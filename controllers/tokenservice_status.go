@@ -44,7 +44,7 @@ func (r *tokenServiceReconciler) observeService(ctx context.Context, tsvc *keytu
 	if len(waiting) > 0 || !available {
 		return pollWaiting, nil
 	}
-	return pollSteady, nil
+	return r.steady, nil
 }
 
 // lagging says of one replica why it does not count.

@@ -1,0 +1,217 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/token"
+)
+
+// fleet plays the cluster that the API server of these tests has not: it runs the pods of the workloads (cluster_test.go),
+// and each pod loads the document that is stored at this moment, whenever it is asked for its status.
+type fleet struct {
+	w *world
+
+	mu       sync.Mutex
+	replicas map[string]*fakeReplica
+	faults   map[string]fault // by component: what its replicas do
+	broken   []string         // promises that were broken
+	secrets  map[string]bool  // private material that replicas were given
+	keep     []string         // kids that no edge may lose
+}
+
+// fault is how the replicas of a component misbehave.
+type fault struct {
+	lag         bool // keep the document that is in force
+	unreachable bool
+	refuse      bool
+	skew        time.Duration
+}
+
+// fakeReplica is the memory of one pod.
+type fakeReplica struct {
+	signer  bool
+	header  snapshot.Header
+	keys    snapshot.KeySet
+	ttl     time.Duration // granted (signer) or accepted (edge)
+	refused *snapshot.Refusal
+	latest  map[string]time.Time
+}
+
+func newFleet(w *world) *fleet {
+	return &fleet{w: w, replicas: map[string]*fakeReplica{}, faults: map[string]fault{}, secrets: map[string]bool{}}
+}
+
+func (f *fleet) set(component string, to fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults[component] = to
+}
+
+// Read implements [StatusReader].
+func (f *fleet) Read(ctx context.Context, pod *corev1.Pod) (*snapshot.Status, error) {
+	signer := strings.Contains(pod.Name, "-tokenservice")
+	component, name := "edge", serviceName+"-edge-snapshot"
+	if signer {
+		component, name = "signer", serviceName+"-issuer-snapshot"
+	}
+	var secret corev1.Secret
+	err := admin.Get(ctx, client.ObjectKey{Namespace: f.w.ns, Name: name}, &secret)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	does := f.faults[component]
+	if does.unreachable {
+		return nil, errors.New("connection refused")
+	}
+	r := f.replicas[string(pod.UID)]
+	if r == nil {
+		r = &fakeReplica{signer: signer, latest: map[string]time.Time{}}
+		f.replicas[string(pod.UID)] = r
+	}
+	if err == nil && !does.lag {
+		f.load(r, secret.Data[snapshotKey], does)
+	}
+	return f.status(pod.Name, r, does), nil
+}
+
+func (f *fleet) status(name string, r *fakeReplica, does fault) *snapshot.Status {
+	now := f.w.clock.Now()
+	status := &snapshot.Status{
+		Role: "edge", Instance: name, TokenService: r.header.TokenService, Revision: r.header.Revision, Epoch: r.keys.Epoch,
+		ActiveKID: r.keys.Active, Clock: now.Add(does.skew), Refused: r.refused,
+	}
+	for _, k := range r.keys.Keys {
+		status.KIDs = append(status.KIDs, k.KID)
+	}
+	if r.signer {
+		status.Role, status.StoreReachable = "issuer", true
+		if r.keys.Active != "" {
+			r.latest[r.keys.Active] = now.Add(r.ttl)
+		}
+		status.LatestExpiry = map[string]time.Time{}
+		for kid, exp := range r.latest {
+			status.LatestExpiry[kid] = exp
+		}
+	}
+	return status
+}
+
+// load takes a document as a replica does: fully checked, or refused.
+func (f *fleet) load(r *fakeReplica, raw []byte, does fault) {
+	next := fakeReplica{signer: r.signer, latest: r.latest}
+	err := next.decode(raw, f.secrets)
+	switch {
+	case err == nil && does.refuse:
+		err = errors.New("out of order")
+	case err == nil && next.keys.Epoch < r.keys.Epoch:
+		err = fmt.Errorf("epoch %d after %d", next.keys.Epoch, r.keys.Epoch)
+	}
+	if err != nil {
+		r.refused = &snapshot.Refusal{Revision: next.header.Revision, Reason: "KeyMismatch", Message: err.Error()}
+		return
+	}
+	*r = next
+	f.audit(r)
+}
+
+func (r *fakeReplica) decode(raw []byte, secrets map[string]bool) error {
+	if !r.signer {
+		doc, err := snapshot.DecodeEdge(raw)
+		r.header, r.keys, r.ttl = doc.Header, doc.Keys, doc.MaxTTL.Std()
+		return errors.Join(err, checkKeys(doc.Keys))
+	}
+	doc, err := snapshot.DecodeIssuer(raw)
+	if err != nil {
+		return err
+	}
+	r.header, r.keys, r.ttl = doc.Header, doc.Keys, doc.Access.TTL.Std()
+	private, err := token.ParsePrivate(doc.SigningKey.Reveal())
+	if err != nil {
+		return err
+	}
+	secrets[privateMember(doc.SigningKey.Reveal())] = true
+	if private.KID() != doc.Keys.Active || r.ttl <= 0 {
+		return fmt.Errorf("the signing key is %s, active %s, TTL %s", private.KID(), doc.Keys.Active, r.ttl)
+	}
+	return checkKeys(doc.Keys)
+}
+
+func checkKeys(set snapshot.KeySet) error {
+	for _, k := range set.Keys {
+		if public, err := token.ParsePublic(k.JWK); err != nil || public.KID() != k.KID {
+			return fmt.Errorf("key %s: %w", k.KID, err)
+		}
+	}
+	return nil
+}
+
+// audit holds the promises at every load: nobody signs with what an edge does not know, or longer than it accepts, and no
+// edge loses a key that has to verify.
+func (f *fleet) audit(loaded *fakeReplica) {
+	for _, s := range f.replicas {
+		for _, e := range f.replicas {
+			if !s.signer || s.keys.Active == "" || e.signer || e.keys.Epoch == 0 || loaded != s && loaded != e {
+				continue
+			}
+			if !e.has(s.keys.Active) {
+				f.broken = append(f.broken, fmt.Sprintf("a signer uses %s at epoch %d, an edge at epoch %d does not know it", short(s.keys.Active), s.keys.Epoch, e.keys.Epoch))
+			}
+			if s.ttl > e.ttl {
+				f.broken = append(f.broken, fmt.Sprintf("a signer grants %s, an edge accepts %s", s.ttl, e.ttl))
+			}
+		}
+	}
+	for _, kid := range f.keep {
+		if !loaded.signer && !loaded.has(kid) {
+			f.broken = append(f.broken, fmt.Sprintf("an edge lost %s at epoch %d", short(kid), loaded.keys.Epoch))
+		}
+	}
+}
+
+func (r *fakeReplica) has(kid string) bool {
+	return slices.ContainsFunc(r.keys.Keys, func(k snapshot.Key) bool { return k.KID == kid })
+}
+
+// holds names the kids that no edge may lose from now on.
+func (f *fleet) holds(kids ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.keep = kids
+}
+
+func (f *fleet) report() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, b := range f.broken {
+		f.w.Errorf("broken promise: %s", b)
+	}
+}
+
+func (f *fleet) describe() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := ""
+	for uid, r := range f.replicas {
+		out += fmt.Sprintf("  replica %s signer %t revision %d epoch %d active %s ttl %s refused %v\n", uid[:4], r.signer, r.header.Revision, r.keys.Epoch, short(r.keys.Active), r.ttl, r.refused)
+	}
+	return out + strings.Join(f.broken, "\n")
+}
+
+// forget drops pods that are gone.
+func (f *fleet) forget(uid string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.replicas, uid)
+}
