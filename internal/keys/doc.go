@@ -24,7 +24,8 @@
 // it, so the key is Pending again and the clock starts anew. The gate is checked again at activation: every replica that exists
 // then has the key. There are two exceptions. While no key of the set was ever Active, the first one activates as soon as the
 // existing replicas have it; if the Active key's private half is lost, a Published standby takes over before
-// PrePublish is over, because tokens that a slow third party refuses for minutes are better than none.
+// PrePublish is over, once it has been published for the clock margin, because tokens that a slow third party refuses
+// for minutes are better than none.
 //
 // # Verify until expiry
 //
@@ -36,6 +37,14 @@
 // Key.MaxTTL is that highest lifetime. The ring must know a lifetime before a signer uses it, therefore a snapshot
 // never grants more than [Ring.TTLCap]; raising the lifetime is a ring write first, a snapshot second. Lowering the
 // lifetime lowers nothing in the ring.
+//
+// # What the caller owes
+//
+// Projections never go back: a document is written only over one with a lower or the same epoch. Issuer snapshots
+// grant at most [Ring.TTLCap]. While the Active key's private half is lost, or a rebuilt ring has no Active key, signers keep
+// the last good private key as long as its kid is in the ring, and still get every new public key: they must
+// acknowledge the heir. The list of replicas is live; a report may be minutes old. A ring that is missing, refused or older than
+// what the status or a replica remembers goes through [Rebuild] first.
 //
 // # Clocks
 //
