@@ -88,13 +88,15 @@ func (t *parsed) claims() (Claims, policy.Reason) {
 		}
 		*text.into = value
 	}
-	for name, into := range map[string]*time.Time{"iat": &c.IssuedAt, "exp": &c.ExpiresAt} {
-		n, reason := t.seconds(name)
-		if reason != "" {
-			return Claims{}, reason
-		}
-		*into = time.Unix(n, 0).UTC()
+	issued, reason := t.seconds("iat")
+	if reason != "" {
+		return Claims{}, reason
 	}
+	expires, reason := t.seconds("exp")
+	if reason != "" {
+		return Claims{}, reason
+	}
+	c.IssuedAt, c.ExpiresAt = time.Unix(issued, 0).UTC(), time.Unix(expires, 0).UTC()
 	raw, given := t.payload.get("aud")
 	if !given {
 		return Claims{}, policy.MissingClaim

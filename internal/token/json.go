@@ -1,7 +1,6 @@
 package token
 
 import (
-	"bytes"
 	"errors"
 	"strings"
 	"unicode/utf8"
@@ -18,20 +17,20 @@ var errJSON = errors.New("not one JSON object with unique names")
 
 type member struct {
 	name string
-	raw  []byte
+	raw  string
 }
 
 // object is the top level of a JSON object, in the order of the text.
 type object []member
 
 // get returns the raw value of the member with exactly this name.
-func (o object) get(name string) ([]byte, bool) {
+func (o object) get(name string) (string, bool) {
 	for _, m := range o {
 		if m.name == name {
 			return m.raw, true
 		}
 	}
-	return nil, false
+	return "", false
 }
 
 // misspelt tells whether a member's name differs from one of names in case only, by Unicode's simple folding: `ſub`
@@ -53,7 +52,7 @@ func readObject(raw []byte) (object, error) {
 	if !utf8.Valid(raw) {
 		return nil, errJSON
 	}
-	r := reader{raw: raw}
+	r := reader{raw: string(raw)} // one copy: names and values are parts of it
 	r.space()
 	top, ok := r.object(1)
 	r.space()
@@ -64,7 +63,7 @@ func readObject(raw []byte) (object, error) {
 }
 
 type reader struct {
-	raw []byte
+	raw string
 	pos int
 }
 
@@ -178,7 +177,7 @@ func (r *reader) array(depth int) bool {
 }
 
 func (r *reader) word(w string) bool {
-	if bytes.HasPrefix(r.raw[r.pos:], []byte(w)) {
+	if strings.HasPrefix(r.raw[r.pos:], w) {
 		r.pos += len(w)
 		return true
 	}
@@ -212,10 +211,10 @@ func (r *reader) digits() bool {
 }
 
 // quoted takes a string with its quotes.
-func (r *reader) quoted() ([]byte, bool) {
+func (r *reader) quoted() (string, bool) {
 	start := r.pos
 	if !r.take('"') {
-		return nil, false
+		return "", false
 	}
 	for r.pos < len(r.raw) {
 		switch c := r.raw[r.pos]; {
@@ -225,10 +224,10 @@ func (r *reader) quoted() ([]byte, bool) {
 		case c == '\\':
 			r.pos += 2
 		case c < 0x20:
-			return nil, false
+			return "", false
 		default:
 			r.pos++
 		}
 	}
-	return nil, false
+	return "", false
 }

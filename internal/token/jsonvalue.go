@@ -1,28 +1,28 @@
 package token
 
 import (
-	"bytes"
 	"encoding/json"
+	"strings"
 )
 
 // unquote returns what a quoted JSON string says.
-func unquote(quoted []byte) (string, bool) {
+func unquote(quoted string) (string, bool) {
 	inner := quoted[1 : len(quoted)-1]
-	if bytes.IndexByte(inner, '\\') < 0 {
-		return string(inner), true
+	if strings.IndexByte(inner, '\\') < 0 {
+		return inner, true
 	}
 	if !pairedSurrogates(inner) {
 		return "", false
 	}
 	var s string
-	if json.Unmarshal(quoted, &s) != nil {
+	if json.Unmarshal([]byte(quoted), &s) != nil {
 		return "", false
 	}
 	return s, true
 }
 
 // pairedSurrogates refuses \uD800-\uDFFF escapes outside a pair: readers disagree about what they mean.
-func pairedSurrogates(inner []byte) bool {
+func pairedSurrogates(inner string) bool {
 	for i := 0; i < len(inner); i++ {
 		if inner[i] != '\\' {
 			continue
@@ -45,7 +45,7 @@ func pairedSurrogates(inner []byte) bool {
 }
 
 // surrogate classifies the escape that begins at i: 'h' high, 'l' low, 0 anything else.
-func surrogate(s []byte, i int) byte {
+func surrogate(s string, i int) byte {
 	if i+4 > len(s) || s[i] != '\\' || s[i+1] != 'u' || s[i+2]|0x20 != 'd' {
 		return 0
 	}
@@ -61,7 +61,7 @@ func surrogate(s []byte, i int) byte {
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // asString reads a JSON string.
-func asString(raw []byte) (string, bool) {
+func asString(raw string) (string, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
 	}
@@ -73,12 +73,13 @@ const maxNumericDate = 253402300799
 
 // asSeconds reads a NumericDate (RFC 7519, section 2) as Keyturn writes it: a non-negative integer, no fraction, no
 // exponent, not past [maxNumericDate].
-func asSeconds(raw []byte) (int64, bool) {
+func asSeconds(raw string) (int64, bool) {
 	if len(raw) == 0 || len(raw) > 12 {
 		return 0, false
 	}
 	var n int64
-	for _, c := range raw {
+	for i := range len(raw) {
+		c := raw[i]
 		if !isDigit(c) {
 			return 0, false
 		}
@@ -88,7 +89,7 @@ func asSeconds(raw []byte) (int64, bool) {
 }
 
 // asStrings reads a JSON string or a non-empty array of strings (RFC 7519, section 4.1.3).
-func asStrings(raw []byte) ([]string, bool) {
+func asStrings(raw string) ([]string, bool) {
 	if one, ok := asString(raw); ok {
 		return []string{one}, true
 	}
