@@ -143,9 +143,8 @@ func (s *Stage) kubectlWith(ctx context.Context, input string, args ...string) (
 }
 
 func (s *Stage) build(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", s.binDir()+"/", "./cmd/manager", "./cmd/tokenservice", "./cmd/extauthz")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", s.binDir()+"/", "./cmd/manager", "./cmd/tokenservice", "./cmd/extauthz")
 	cmd.Dir = s.options.Root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
