@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/keyturn/keyturn/internal/feed"
@@ -23,6 +24,9 @@ import (
 
 // queuePerSlot is how many logins may wait for each hash slot: a few seconds' worth.
 const queuePerSlot = 32
+
+// maxConnections bounds the connections of the public port; the next ones wait in the kernel's queue.
+const maxConnections = 16_384
 
 // defaultLease is how long a lease lasts while no document says it.
 const defaultLease = 5 * time.Second
@@ -63,7 +67,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	group.Go(func() error { return store.Keep(failed, sessions, log, time.Now) })
 	group.Go(func() error { return feedServer.Serve(failed, listeners[2]) })
 	public, internal := tokenhttp.NewServer(service.Public()), tokenhttp.NewServer(service.Internal())
-	group.Go(func() error { return serve(public, listeners[0]) })
+	group.Go(func() error { return serve(public, netutil.LimitListener(listeners[0], maxConnections)) })
 	group.Go(func() error { return serve(internal, listeners[1]) })
 	group.Go(func() error {
 		select {

@@ -252,6 +252,18 @@ func runAndKill(t *testing.T, dir string, after int) []acknowledgement {
 	return all
 }
 
+// A kill of the process does not show a missing flush, because the kernel still writes; a power cut would.
+func TestEveryCommitIsFlushed(t *testing.T) {
+	s, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // a test
+	if s.db.NoSync || s.db.NoGrowSync {
+		t.Error("the database is open without fsync")
+	}
+}
+
 func TestCountersAreBounded(t *testing.T) {
 	l := newLimits(100)
 	for i := range 1000 {

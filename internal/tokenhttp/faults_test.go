@@ -1,0 +1,182 @@
+package tokenhttp
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/revocation"
+)
+
+func TestRestart(t *testing.T) {
+	r := newRig(t)
+	kept, ended := r.loggedIn("203.0.113.1"), r.loggedIn("203.0.113.2")
+	r.want(r.logout("refresh_token", ended.text("refresh_token")), http.StatusOK, "")
+	number, _ := r.store.Last(t.Context())
+	r.restart()
+	r.want(r.refresh(ended.text("refresh_token")), http.StatusUnauthorized, CodeSessionRevoked)
+	r.want(r.refresh(kept.text("refresh_token")), http.StatusOK, "")
+	if last, _ := r.store.Last(t.Context()); last != number {
+		t.Errorf("last revocation %d, was %d", last, number)
+	}
+	if sid, _ := revocation.SessionNumber(r.claims(r.loggedIn("203.0.113.3").text("access_token")).SessionID); sid <= number {
+		t.Errorf("session number %d is not above %d", sid, number)
+	}
+	// Right after the start nobody knows which edges the process before had.
+	begun := time.Now()
+	r.want(r.logout("access_token", kept.text("access_token")), http.StatusOK, "")
+	if took := time.Since(begun); took > 20*leaseLength {
+		t.Errorf("the first logout took %s", took)
+	}
+}
+
+func TestHundredAtOnce(t *testing.T) {
+	r := newRig(t)
+	doc := r.issuer
+	doc.Refresh.MaxFamiliesPerUser = 1000
+	r.use(doc)
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	sessions := map[string]bool{}
+	for i := range 100 {
+		all.Go(func() {
+			a := r.do(http.MethodPost, "/auth/login", object("username", "alice", "password", canary), "X-Forwarded-For", fmt.Sprintf("198.51.100.%d", i+1))
+			if a.status != http.StatusOK {
+				t.Errorf("login: %d %s", a.status, a.raw)
+				return
+			}
+			for range 3 {
+				next := r.refresh(a.text("refresh_token"))
+				if next.status != http.StatusOK {
+					t.Errorf("refresh: %d %s", next.status, next.raw)
+					return
+				}
+				a = next
+			}
+			c := r.claims(a.text("access_token"))
+			mu.Lock()
+			sessions[c.SessionID] = true
+			mu.Unlock()
+			if i%2 == 0 {
+				if out := r.logout("refresh_token", a.text("refresh_token")); out.status != http.StatusOK {
+					t.Errorf("logout: %d %s", out.status, out.raw)
+				}
+				if again := r.refresh(a.text("refresh_token")); again.status != http.StatusUnauthorized {
+					t.Errorf("refresh after logout: %d", again.status)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if len(sessions) != 100 {
+		t.Errorf("%d sessions for 100 logins", len(sessions))
+	}
+}
+
+func TestStoreDown(t *testing.T) {
+	r := newRig(t)
+	b := &broken{Store: r.store}
+	r.server.Close()
+	r.families, r.sessions = b, b
+	r.service.Families, r.service.Sessions = measuredFamilies{b, r.service.metrics}, measuredSessions{b, r.service.metrics}
+	r.server = httptest.NewServer(r.service.Public())
+	r.url = r.server.URL
+	a := r.login("alice", canary)
+	fail := func(what string) {
+		if what == "" {
+			b.fail.Store(nil)
+			return
+		}
+		b.fail.Store(&what)
+	}
+	for _, test := range []struct {
+		operation string
+		ask       func() answer
+	}{
+		{"create", func() answer { return r.login("alice", canary) }},
+		{"take", func() answer { return r.login("alice", canary) }},
+		{"inspect", func() answer { return r.refresh(a.text("refresh_token")) }},
+		{"rotate", func() answer { return r.refresh(a.text("refresh_token")) }},
+		{"inspect", func() answer { return r.logout("refresh_token", a.text("refresh_token")) }},
+		{"revoke", func() answer { return r.logout("refresh_token", a.text("refresh_token")) }},
+		{"revoke", func() answer { return r.logout("access_token", a.text("access_token")) }},
+	} {
+		fail(test.operation)
+		r.want(test.ask(), http.StatusServiceUnavailable, CodeStoreUnavailable)
+	}
+	fail("all")
+	if s := r.service.Status(t.Context()); s.StoreReachable {
+		t.Error("the status says that the store is reachable")
+	}
+	fail("")
+	if s := r.service.Status(t.Context()); !s.StoreReachable {
+		t.Error("the status says that the store is not reachable")
+	}
+	// Nothing was lost by the failures.
+	r.want(r.refresh(a.text("refresh_token")), http.StatusOK, "")
+}
+
+func TestSigningFailureKeepsTheChain(t *testing.T) {
+	r := newRig(t)
+	a := r.login("alice", canary)
+	tight := r.issuer
+	tight.Access.MaxClaimBytes = 5
+	r.use(tight)
+	r.want(r.refresh(a.text("refresh_token")), http.StatusInternalServerError, CodeInternal)
+	doc := r.issuer
+	doc.Access.MaxClaimBytes = 1024
+	r.use(doc)
+	r.clock.advance(time.Hour) // long after the retry window
+	r.want(r.refresh(a.text("refresh_token")), http.StatusOK, "")
+}
+
+func TestNothingLeaks(t *testing.T) {
+	r := newRig(t)
+	a := r.login("alice", canary)
+	r.login("nobody-canary", canary+"x")
+	r.refresh(a.text("refresh_token"))
+	r.clock.advance(time.Minute)
+	r.refresh(a.text("refresh_token")) // reuse, which is logged
+	r.logout("access_token", a.text("access_token"))
+	r.do(http.MethodPost, "/auth/login", `{"username":"x","password":"`+canary+`"`)
+	internal := httptest.NewRecorder()
+	r.service.Internal().ServeHTTP(internal, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	status := httptest.NewRecorder()
+	r.service.Internal().ServeHTTP(status, httptest.NewRequest(http.MethodGet, "/status", nil))
+	out := r.log.String() + internal.Body.String() + status.Body.String()
+	if !strings.Contains(out, "refresh_token_reused") || !strings.Contains(out, `keyturn_refreshes_total{result="reused"} 1`) {
+		t.Error("the reuse is not reported")
+	}
+	for _, leak := range []string{canary, "nobody-canary", a.text("refresh_token"), a.text("refresh_token")[10:40], a.text("access_token")[:60], string(r.key.JWK().Reveal())} {
+		if strings.Contains(out, leak) {
+			t.Errorf("leaked %.20q", leak)
+		}
+	}
+}
+
+func TestNotReady(t *testing.T) {
+	r := newRig(t)
+	a := r.login("alice", canary)
+	r.document.Store(nil)
+	for _, got := range []answer{r.login("alice", canary), r.refresh(a.text("refresh_token")), r.logout("refresh_token", a.text("refresh_token")),
+		r.do(http.MethodGet, "/.well-known/jwks.json", ""), r.do(http.MethodGet, "/.well-known/openid-configuration", "")} {
+		r.want(got, http.StatusServiceUnavailable, CodeNotReady)
+	}
+	if why := r.service.notReady(t.Context()); why != "no snapshot in force" {
+		t.Errorf("readyz says %q", why)
+	}
+}
+
+func TestPanicIsAProblem(t *testing.T) {
+	r := newRig(t)
+	r.service.routes["/boom"] = route{http.MethodGet, func(http.ResponseWriter, *http.Request) *Problem { panic("the password is " + canary) }}
+	a := r.do(http.MethodGet, "/boom", "")
+	r.want(a, http.StatusInternalServerError, CodeInternal)
+	if strings.Contains(a.raw+r.log.String(), canary) || !strings.Contains(r.log.String(), `"msg":"panic"`) {
+		t.Error("the panic is quoted, or not logged")
+	}
+}

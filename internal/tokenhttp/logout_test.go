@@ -1,0 +1,130 @@
+package tokenhttp
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/secret"
+	"github.com/keyturn/keyturn/internal/store"
+)
+
+func TestLogoutTakesWhatTheUserHas(t *testing.T) {
+	r := newRig(t)
+	for i, show := range []func(a answer) answer{
+		func(a answer) answer { return r.logout("refresh_token", a.text("refresh_token")) },
+		func(a answer) answer { return r.logout("access_token", a.text("access_token")) },
+		func(a answer) answer {
+			return r.do(http.MethodPost, "/auth/logout", "", "Authorization", "Bearer "+a.text("access_token"))
+		},
+		func(a answer) answer { // much later: the access token has expired long ago
+			r.clock.advance(48 * time.Hour)
+			return r.do(http.MethodPost, "/auth/logout", "", "Authorization", "bearer "+a.text("access_token"))
+		},
+		func(a answer) answer { // an interceptor that adds a broken bearer must not stop a logout
+			return r.do(http.MethodPost, "/auth/logout", object("refresh_token", a.text("refresh_token")), "Authorization", "Bearer x.y.z")
+		},
+		func(a answer) answer { // a token replaced long ago still says which session
+			next := r.refresh(a.text("refresh_token"))
+			r.want(next, http.StatusOK, "")
+			r.clock.advance(time.Hour)
+			return r.logout("refresh_token", a.text("refresh_token"))
+		},
+	} {
+		a := r.loggedIn(fmt.Sprint("203.0.113.", i+1))
+		before, _ := r.store.Last(t.Context())
+		r.want(show(a), http.StatusOK, "")
+		after, _ := r.store.Last(t.Context())
+		if after <= before {
+			t.Errorf("way %d revoked nothing", i)
+		}
+		if i != 5 {
+			r.want(r.refresh(a.text("refresh_token")), http.StatusUnauthorized, CodeSessionRevoked)
+		}
+	}
+}
+
+func TestLogoutWaitsForTheEdges(t *testing.T) {
+	r := newRig(t)
+	if !r.leases.Wait(t.Context(), 0) { // the first lease after the start
+		t.Fatal("Wait")
+	}
+	first := r.loggedIn("203.0.113.1")
+	if _, err := r.leases.Report("edge-0", 0); err != nil {
+		t.Fatal(err)
+	}
+	var done atomic.Bool
+	answered := make(chan answer, 1)
+	begun := time.Now()
+	go func() { a := r.logout("refresh_token", first.text("refresh_token")); done.Store(true); answered <- a }()
+	var number uint64
+	for number == 0 {
+		number, _ = r.store.Last(t.Context())
+	}
+	if done.Load() {
+		t.Error("answered before the edge had it")
+	}
+	if _, err := r.leases.Report("edge-0", number); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-answered; a.body["propagated"] != true || time.Since(begun) > 10*leaseLength {
+		t.Errorf("%s after %s", a.raw, time.Since(begun))
+	}
+	// A laggard is waited for as long as its lease, then named in the answer.
+	second := r.loggedIn("203.0.113.2")
+	_, _ = r.leases.Report("edge-0", number)
+	begun = time.Now()
+	lagging := r.logout("refresh_token", second.text("refresh_token"))
+	r.want(lagging, http.StatusOK, "")
+	if took := time.Since(begun); lagging.body["propagated"] != false || took < leaseLength*3/4 {
+		t.Errorf("%s after %s", lagging.raw, took)
+	}
+	r.want(r.refresh(second.text("refresh_token")), http.StatusUnauthorized, CodeSessionRevoked)
+}
+
+// between runs something between the moment at which a refresh was found good and its rotation.
+type between struct {
+	Families
+	do func()
+}
+
+func (b between) Rotate(ctx context.Context, q store.RotateRequest) (store.RotateResult, error) {
+	b.do()
+	return b.Families.Rotate(ctx, q)
+}
+
+func TestLogoutInTheMiddleOfARefreshWins(t *testing.T) {
+	r := newRig(t)
+	a := r.login("alice", canary)
+	r.service.Families = between{r.store, func() {
+		r.want(r.logout("access_token", a.text("access_token")), http.StatusOK, "")
+	}}
+	got := r.refresh(a.text("refresh_token"))
+	r.want(got, http.StatusUnauthorized, CodeSessionRevoked)
+	if got.text("access_token") != "" || got.text("refresh_token") != "" {
+		t.Error("a token left after the logout")
+	}
+}
+
+func TestReuseInTheMiddleOfARefresh(t *testing.T) {
+	r := newRig(t)
+	a := r.login("alice", canary)
+	r.service.Families = between{r.store, func() { r.clock.advance(time.Hour) }}
+	r.want(r.refresh(a.text("refresh_token")), http.StatusOK, "") // judged at the instant it began
+	expired := r.login("bob", "builder")
+	token, err := store.ParseToken(secret.NewText(expired.text("refresh_token")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := r.document.Load()
+	r.service.Families = between{r.store, func() {
+		// Somebody else rotates it, and the retry window is closed by the next policy.
+		if _, err := r.store.Rotate(t.Context(), store.RotateRequest{Token: token, Now: r.clock.Now().Add(-time.Hour), Limits: doc.limits()}); err != nil {
+			t.Error(err)
+		}
+	}}
+	r.want(r.refresh(expired.text("refresh_token")), http.StatusUnauthorized, CodeRefreshReused)
+}
