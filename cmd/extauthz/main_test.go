@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -115,7 +116,12 @@ func TestProgram(t *testing.T) {
 	feedDone := make(chan error, 1)
 	server := feed.NewServer(feed.ServerConfig{Source: source, Leases: leases, Logger: slog.New(slog.DiscardHandler)})
 	go func() { feedDone <- server.Serve(feedCtx, feedListener) }()
-	defer func() { stopFeed(); <-feedDone }()
+	defer func() {
+		stopFeed()
+		if err := <-feedDone; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}()
 
 	o := options{
 		snapshot: filepath.Join(t.TempDir(), "edge.json"), instance: "edge-0", http: freeAddress(t), grpc: freeAddress(t), internal: freeAddress(t),

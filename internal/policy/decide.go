@@ -8,7 +8,7 @@ const DefaultPolicy = "-/default"
 // Method is how the user proved who they are; the value of the header [HeaderMethod].
 type Method string
 
-// MethodJWT: by an access token.
+// MethodJWT means by an access token.
 const MethodJWT Method = "jwt"
 
 // The headers that tell the application who the user is. It may trust them because nobody else can set them.
@@ -28,13 +28,13 @@ const MaxIdentityBytes = 1024
 type Edge uint8
 
 const (
-	// EdgeNotReady: no document in force, or the revocations were never completely loaded.
+	// EdgeNotReady means no document in force, or the revocations were never completely loaded.
 	EdgeNotReady Edge = iota
-	// EdgeFresh: everything is up to date.
+	// EdgeFresh means that everything is up to date.
 	EdgeFresh
-	// EdgeStaleServing: the revocations are out of date, and the TokenService says AllowUntilExpiry.
+	// EdgeStaleServing means that the revocations are out of date, and the TokenService says AllowUntilExpiry.
 	EdgeStaleServing
-	// EdgeStaleClosed: the revocations are out of date, and the TokenService says FailClosed.
+	// EdgeStaleClosed means that the revocations are out of date, and the TokenService says FailClosed.
 	EdgeStaleClosed
 )
 

@@ -408,6 +408,7 @@ func outcomeOf(r policy.Reason) policy.Outcome {
 		return policy.Foreign
 	case policy.ReasonExpired:
 		return policy.Expired
+	default:
+		return policy.Invalid
 	}
-	return policy.Invalid
 }

@@ -65,9 +65,10 @@ func verifySignature(a Algorithm, key crypto.PublicKey, input, signature []byte)
 	good := false
 	switch k := key.(type) {
 	case *rsa.PublicKey:
-		if a == PS256 {
+		switch a { //nolint:exhaustive // the others are not for this kind of key
+		case PS256:
 			good = rsa.VerifyPSS(k, crypto.SHA256, digest[:], signature, pssOptions) == nil
-		} else if a == RS256 {
+		case RS256:
 			good = rsa.VerifyPKCS1v15(k, crypto.SHA256, digest[:], signature) == nil
 		}
 	case *ecdsa.PublicKey:

@@ -312,7 +312,7 @@ func TestKeysDoNotPrint(t *testing.T) {
 		}
 		var log bytes.Buffer
 		slog.New(slog.NewJSONHandler(&log, nil)).Info("key", "key", k)
-		marshalled, _ := json.Marshal(k)
+		marshalled, _ := json.Marshal(map[string]any{"key": k})
 		signer := NewSigner(k)
 		shown := fmt.Sprintf("%v %+v %#v %s %q %x", k, k, k, k, k, k) + fmt.Sprintf("%v %+v %#v", signer, signer, signer) + log.String() + string(marshalled)
 		for _, name := range []string{"d", "p", "q"} {
