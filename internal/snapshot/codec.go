@@ -12,7 +12,7 @@ import (
 // issuerWire is Issuer with the signing key in clear: the one place where a private key is written into a document.
 type issuerWire struct {
 	Issuer
-	SigningKey json.RawMessage      `json:"signingKey"`
+	SigningKey json.RawMessage      `json:"signingKey,omitempty"`
 	Identity   []identitySourceWire `json:"identity"`
 }
 

@@ -81,7 +81,7 @@ func checkComplete(d snapshot.Issuer) error {
 		{d.LoginLimit.Limit > 0 && d.LoginLimit.Limit <= 10_000 && d.LoginLimit.Window > 0, "loginRateLimit needs a limit of 1 to 10000 and a window"},
 		{d.MaxPropagation > 0 && d.MaxPropagation.Std() <= time.Minute, "maxPropagation must be above 0 and at most 1m"},
 		{d.Keys.ClockSkew >= 0, "keySet.clockSkew must not be negative"},
-		{d.Keys.Active != "", "keySet.active is missing"},
+		{d.Keys.Active != "" || d.SigningKey.Empty(), "keySet.active is missing, and there is a signingKey"},
 	} {
 		if !c.ok {
 			return fmt.Errorf("%s", c.what)
@@ -90,7 +90,7 @@ func checkComplete(d snapshot.Issuer) error {
 	return nil
 }
 
-// loadKeys makes the signer and proves that what it signs verifies with the published key.
+// loadKeys reads the public keys and, if one is active, the private half.
 func (d *Document) loadKeys() error {
 	var public []*token.PublicKey
 	for _, k := range d.Keys.Keys {
@@ -107,6 +107,16 @@ func (d *Document) loadKeys() error {
 	if err != nil {
 		return err
 	}
+	d.kids, d.jwks.body = set.KIDs(), token.JWKS(public)
+	d.verifier = &token.Verifier{Issuer: d.Header.Issuer, Audiences: d.Access.Audiences, Keys: set, MaxTTL: logoutTTL, Skew: d.Keys.ClockSkew.Std()}
+	if d.Keys.Active == "" {
+		return nil // the first keys of a set: published before one of them signs
+	}
+	return d.loadSigner()
+}
+
+// loadSigner proves that what the private half signs verifies with the published one.
+func (d *Document) loadSigner() error {
 	private, err := token.ParsePrivate(d.SigningKey.Reveal())
 	if err != nil {
 		return fmt.Errorf("signing key: %w", err)
@@ -114,10 +124,7 @@ func (d *Document) loadKeys() error {
 	if private.KID() != d.Keys.Active {
 		return fmt.Errorf("the signing key has kid %s, active is %.64q", private.KID(), d.Keys.Active)
 	}
-	d.signer, d.kids = token.NewSigner(private), set.KIDs()
-	d.verifier = &token.Verifier{Issuer: d.Header.Issuer, Audiences: d.Access.Audiences, Keys: set, MaxTTL: logoutTTL, Skew: d.Keys.ClockSkew.Std()}
-	d.jwks.body = token.JWKS(public)
-
+	d.signer = token.NewSigner(private)
 	now := time.Unix(1_000_000_000, 0)
 	sample, err := d.signer.Sign(token.Claims{Issuer: d.Header.Issuer, Subject: "check", Audience: d.Access.Audiences, IssuedAt: now, ExpiresAt: now.Add(time.Minute), ID: "check", ClientID: webClient})
 	if err != nil {

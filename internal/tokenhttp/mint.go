@@ -29,7 +29,7 @@ type mint struct {
 func (s *Service) begin() (mint, *Problem) {
 	now := s.Now()
 	doc := s.Document()
-	if doc == nil {
+	if doc == nil || doc.signer == nil {
 		return mint{}, errNotReady
 	}
 	return mint{now: now, expires: now.Add(doc.Access.TTL.Std()).Truncate(time.Second), doc: doc}, nil
