@@ -120,7 +120,7 @@ func TestNginxDeny(t *testing.T) {
 	cases := []row{
 		{"no token", nginxLine, subRequest(""), 401, "no_credential"},
 		{"garbage", nginxLine, subRequest("garbage"), 401, "invalid_token"},
-		{"expired", nginxLine, subRequest(mint(t, signingKeys()[0], expired)), 401, "token_expired"},
+		{"expired", nginxLine, subRequest(mint(t, signingKeys()[0], expired)), 401, "expired"},
 		{"two credentials", nginxLine, subRequest(raw, twice("Authorization", "Bearer "+raw)), 401, "invalid_request"},
 		{"no method", nginxLine, subRequest(raw, without("X-Original-Method")), 403, "missing_dialect_header"},
 		{"no URL", nginxLine, subRequest(raw, without("X-Original-URL")), 403, "missing_dialect_header"},

@@ -139,7 +139,7 @@ func TestRevocationDuringTheRun(t *testing.T) {
 		t.Errorf("older session %d, younger %d", a, b)
 	}
 	check(t, w.feed.list.Apply(revocation.Entry{Seq: 2, Kind: revocation.Key, Value: signingKeys()[0].KID(), Expires: time.Now().Add(time.Hour)}))
-	if got := e.send(t, get(bearer(other))); got.status != 401 || got.headers["X-Keyturn-Code"] != "token_revoked" {
+	if got := e.send(t, get(bearer(other))); got.status != 401 || got.headers["X-Keyturn-Code"] != "revoked" {
 		t.Errorf("revoked key: %+v", got)
 	}
 }

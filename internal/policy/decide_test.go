@@ -113,11 +113,11 @@ func TestCodes(t *testing.T) {
 	// What clients and dashboards rely on: the whole table, by its words.
 	want := map[Reason]string{
 		NoCredential: "401 no_credential", MultipleCredentials: "401 invalid_request", TooLarge: "401 invalid_token",
-		MalformedToken: "401 invalid_token", WrongIssuer: "401 invalid_token", ReasonExpired: "401 token_expired",
+		MalformedToken: "401 invalid_token", WrongIssuer: "401 invalid_token", ReasonExpired: "401 expired",
 		UnsupportedHeader: "401 invalid_token", WrongType: "401 invalid_token", AlgorithmMismatch: "401 invalid_token",
 		MissingClaim: "401 invalid_token", WrongAudience: "401 invalid_token", NotYetValid: "401 invalid_token",
 		LifetimeTooLong: "401 invalid_token", UnknownKey: "401 invalid_token", BadSignature: "401 invalid_token",
-		ReasonRevoked: "401 token_revoked", NoPolicy: "403 no_policy", SpoofedIdentity: "403 spoofed_identity",
+		ReasonRevoked: "401 revoked", NoPolicy: "403 no_policy", SpoofedIdentity: "403 spoofed_identity",
 		BadRequestTarget: "403 bad_request_target", UntrustedPeer: "403 untrusted_peer",
 		MissingDialectHeader: "403 missing_dialect_header", UnusableIdentity: "403 unusable_identity",
 		NotReady: "503 unavailable", StaleRevocations: "503 unavailable", InternalError: "503 unavailable",

@@ -72,8 +72,8 @@ const (
 	CodeNoCredential   Code = "no_credential"
 	CodeInvalidRequest Code = "invalid_request"
 	CodeInvalidToken   Code = "invalid_token"
-	CodeTokenExpired   Code = "token_expired"
-	CodeTokenRevoked   Code = "token_revoked"
+	CodeTokenExpired   Code = "expired"
+	CodeTokenRevoked   Code = "revoked"
 	CodeUnavailable    Code = "unavailable"
 )
 
