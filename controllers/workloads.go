@@ -43,12 +43,9 @@ func statefulSet(tsvc *keyturnv1alpha1.TokenService, image string) *appsv1.State
 		{Name: "feed", ContainerPort: portFeed, Protocol: corev1.ProtocolTCP},
 		{Name: "internal", ContainerPort: portInternal, Protocol: corev1.ProtocolTCP},
 	}
-	mountSecret(&pod.Spec, "snapshot", names.issuerSnapshot, dirSnapshot, false)
-	mountSecret(&pod.Spec, "feed", names.feedServer, dirFeed, false)
-	for _, source := range tsvc.Spec.Identity {
-		// Optional: without it this source fails with 503, while JWKS, refresh and logout go on.
-		mountSecret(&pod.Spec, "identity-"+source.Name, source.HTPasswd.SecretRef.Name, dirIdentity+"/"+source.Name, true)
-	}
+	mountSecret(&pod.Spec, "snapshot", names.issuerSnapshot, dirSnapshot)
+	mountSecret(&pod.Spec, "feed", names.feedServer, dirFeed)
+	mountIdentity(&pod.Spec, tsvc.Spec.Identity)
 	container.VolumeMounts = append(container.VolumeMounts, corev1.VolumeMount{Name: "data", MountPath: dirData})
 	store := tsvc.Spec.Store.Embedded
 	return &appsv1.StatefulSet{
@@ -91,8 +88,8 @@ func deployment(tsvc *keyturnv1alpha1.TokenService, image string) *appsv1.Deploy
 		{Name: "grpc", ContainerPort: portGRPC, Protocol: corev1.ProtocolTCP},
 		{Name: "internal", ContainerPort: portInternal, Protocol: corev1.ProtocolTCP},
 	}
-	mountSecret(&pod.Spec, "snapshot", names.edgeSnapshot, dirSnapshot, false)
-	mountSecret(&pod.Spec, "feed", names.feedClient, dirFeed, false)
+	mountSecret(&pod.Spec, "snapshot", names.edgeSnapshot, dirSnapshot)
+	mountSecret(&pod.Spec, "feed", names.feedClient, dirFeed)
 	return &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: names.edge, Namespace: tsvc.Namespace, Labels: objectLabels(tsvc, keyturnv1alpha1.ComponentEdge)},
 		Spec: appsv1.DeploymentSpec{
@@ -171,12 +168,29 @@ func probe(path string, period, failures int32) *corev1.Probe {
 	}
 }
 
-func mountSecret(pod *corev1.PodSpec, volume, secret, path string, optional bool) {
-	source := &corev1.SecretVolumeSource{SecretName: secret, DefaultMode: new(int32(0o440))}
-	if optional {
-		source.Optional = new(true)
+func mountSecret(pod *corev1.PodSpec, volume, secret, path string) {
+	mount(pod, volume, path, corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: secret, DefaultMode: new(int32(0o440))}})
+}
+
+// mountIdentity mounts the users of every source, one directory each. They are optional: without its Secret a source
+// fails with 503, while the public keys, refresh of others and logout go on.
+func mountIdentity(pod *corev1.PodSpec, sources []keyturnv1alpha1.IdentitySource) {
+	projected := &corev1.ProjectedVolumeSource{DefaultMode: new(int32(0o440))}
+	for _, source := range sources {
+		projected.Sources = append(projected.Sources, corev1.VolumeProjection{Secret: &corev1.SecretProjection{
+			LocalObjectReference: corev1.LocalObjectReference{Name: source.HTPasswd.SecretRef.Name},
+			Items: []corev1.KeyToPath{
+				{Key: "htpasswd", Path: source.Name + "/htpasswd"},
+				{Key: "roles", Path: source.Name + "/roles"},
+			},
+			Optional: new(true),
+		}})
 	}
-	pod.Volumes = append(pod.Volumes, corev1.Volume{Name: volume, VolumeSource: corev1.VolumeSource{Secret: source}})
+	mount(pod, "identity", dirIdentity, corev1.VolumeSource{Projected: projected})
+}
+
+func mount(pod *corev1.PodSpec, volume, path string, source corev1.VolumeSource) {
+	pod.Volumes = append(pod.Volumes, corev1.Volume{Name: volume, VolumeSource: source})
 	pod.Containers[0].VolumeMounts = append(pod.Containers[0].VolumeMounts, corev1.VolumeMount{Name: volume, MountPath: path, ReadOnly: true})
 }
 
