@@ -178,8 +178,9 @@ func TestProcess(t *testing.T) {
 		return code == http.StatusOK
 	})
 
+	address := p.feed
 	edge, err := feed.NewClient(feed.ClientConfig{Edge: "edge-0", Log: slog.New(slog.DiscardHandler), Now: time.Now, Target: func() (feed.Target, bool) {
-		return feed.Target{FeedAddress: snapshot.FeedAddress{Address: p.feed}, MaxPropagation: time.Second}, true
+		return feed.Target{FeedAddress: snapshot.FeedAddress{Address: address}, MaxPropagation: time.Second}, true
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -2,14 +2,20 @@ package tokenhttp
 
 import (
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
+	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/revocation"
+	"github.com/keyturn/keyturn/internal/snapshot"
 )
 
 func TestRestart(t *testing.T) {
@@ -178,5 +184,93 @@ func TestPanicIsAProblem(t *testing.T) {
 	r.want(a, http.StatusInternalServerError, CodeInternal)
 	if strings.Contains(a.raw+r.log.String(), canary) || !strings.Contains(r.log.String(), `"msg":"panic"`) {
 		t.Error("the panic is quoted, or not logged")
+	}
+}
+
+func TestUsersFileDown(t *testing.T) {
+	r := newRig(t)
+	a := r.login("alice", canary)
+	doc := r.issuer
+	doc.Identity = []snapshot.IdentitySource{{Name: "staff", Htpasswd: &snapshot.Htpasswd{}}}
+	raw, err := snapshot.EncodeIssuer(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := identity.NewFiles(t.TempDir(), slog.New(slog.DiscardHandler), r.clock.Now)
+	down, err := Build(files, r.service.Hasher)(raw, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	up := r.document.Load()
+	r.document.Store(down)
+	r.want(r.login("alice", canary), http.StatusServiceUnavailable, CodeIdentityDown)
+	r.want(r.refresh(a.text("refresh_token")), http.StatusServiceUnavailable, CodeIdentityDown)
+	r.document.Store(up)
+	r.clock.advance(time.Hour)
+	r.want(r.refresh(a.text("refresh_token")), http.StatusOK, "") // neither spent nor ended
+}
+
+func TestBusy(t *testing.T) {
+	r := newRig(t)
+	doc, err := snapshot.EncodeIssuer(r.issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// No queue at all: of many at once, those that find no slot are turned away at once.
+	none, err := Build(nil, identity.NewHasher(1, 0))(doc, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.document.Store(none)
+	var busy, ok atomic.Int32
+	var all sync.WaitGroup
+	for i := range 60 {
+		all.Go(func() {
+			a := r.do(http.MethodPost, "/auth/login", object("username", "alice", "password", canary), "X-Forwarded-For", fmt.Sprintf("198.51.100.%d", i))
+			switch {
+			case a.status == http.StatusOK:
+				ok.Add(1)
+			case a.status == http.StatusServiceUnavailable && a.text("code") == CodeBusy && a.header.Get("Retry-After") != "":
+				busy.Add(1)
+			default:
+				t.Errorf("%d %s", a.status, a.raw)
+			}
+		})
+	}
+	all.Wait()
+	if ok.Load() == 0 || busy.Load() == 0 {
+		t.Errorf("%d logged in, %d turned away; want some of both", ok.Load(), busy.Load())
+	}
+}
+
+func TestReadinessNeedsTheStore(t *testing.T) {
+	r := newRig(t)
+	if why := r.service.notReady(t.Context()); why != "" {
+		t.Errorf("not ready: %s", why)
+	}
+	_ = r.store.Close()
+	if why := r.service.notReady(t.Context()); why != "the session store does not answer" {
+		t.Errorf("with a closed store: %q", why)
+	}
+}
+
+func TestBodiesThatDoNotEndWell(t *testing.T) {
+	r := newRig(t)
+	ask := func(body io.Reader) *httptest.ResponseRecorder {
+		request := httptest.NewRequest(http.MethodPost, "/auth/login", body)
+		request.ContentLength = -1 // chunked
+		request.Header.Set("Content-Type", "application/json")
+		recorder := httptest.NewRecorder()
+		r.service.Public().ServeHTTP(recorder, request)
+		return recorder
+	}
+	if got := ask(strings.NewReader(strings.Repeat(" ", MaxBody+1))); got.Code != http.StatusRequestEntityTooLarge || !strings.Contains(got.Body.String(), CodeTooLarge) {
+		t.Errorf("chunked and too large: %d", got.Code)
+	}
+	if got := ask(iotest.ErrReader(io.ErrUnexpectedEOF)); got.Code != http.StatusBadRequest || !strings.Contains(got.Body.String(), CodeInvalidRequest) {
+		t.Errorf("cut: %d", got.Code)
+	}
+	if got := ask(strings.NewReader(object("username", "alice", "password", canary))); got.Code != http.StatusOK {
+		t.Errorf("chunked and good: %d", got.Code)
 	}
 }

@@ -56,7 +56,11 @@ func (s *Service) limitLogin(w http.ResponseWriter, r *http.Request, doc *Docume
 		return "unavailable", s.storeFailed("count", err)
 	}
 	w.Header().Set("RateLimit-Policy", fmt.Sprintf(`"login";q=%d;w=%d`, limit, seconds(window)))
-	w.Header().Set("RateLimit", fmt.Sprintf(`"login";r=%d;t=%d`, counted.Remaining, seconds(counted.Reset)))
+	remaining := fmt.Sprintf(`"login";r=%d`, counted.Remaining)
+	if counted.Reset > 0 {
+		remaining += fmt.Sprintf(";t=%d", seconds(counted.Reset))
+	}
+	w.Header().Set("RateLimit", remaining)
 	if !counted.Allowed {
 		return "rate_limited", &Problem{Status: http.StatusTooManyRequests, Code: CodeRateLimited, Title: "Too many logins from this address",
 			retryAfter: max(counted.Reset, time.Second)}

@@ -27,6 +27,9 @@ func TestLogoutTakesWhatTheUserHas(t *testing.T) {
 		func(a answer) answer { // an interceptor that adds a broken bearer must not stop a logout
 			return r.do(http.MethodPost, "/auth/logout", object("refresh_token", a.text("refresh_token")), "Authorization", "Bearer x.y.z")
 		},
+		func(a answer) answer { // both of one session are one logout
+			return r.do(http.MethodPost, "/auth/logout", object("refresh_token", a.text("refresh_token"), "access_token", a.text("access_token")))
+		},
 		func(a answer) answer { // a token replaced long ago still says which session
 			next := r.refresh(a.text("refresh_token"))
 			r.want(next, http.StatusOK, "")
@@ -41,7 +44,7 @@ func TestLogoutTakesWhatTheUserHas(t *testing.T) {
 		if after <= before {
 			t.Errorf("way %d revoked nothing", i)
 		}
-		if i != 5 {
+		if i != 6 {
 			r.want(r.refresh(a.text("refresh_token")), http.StatusUnauthorized, CodeSessionRevoked)
 		}
 	}
