@@ -62,13 +62,21 @@ func (b *base) ownedSecret(ctx context.Context, tsvc *keyturnv1alpha1.TokenServi
 	return &secret, nil
 }
 
-// writeOwnedSecret creates the Secret or, with current just read live, replaces its content: a conflict is an error.
+// writeOwnedSecret brings a Secret to this content: it creates it or, with current just read live, replaces what
+// differs; a conflict is an error. One that was made immutable is made anew.
 func (b *base) writeOwnedSecret(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, current *corev1.Secret, name string, data map[string][]byte) (*corev1.Secret, error) {
 	component := keyturnv1alpha1.ComponentTokenService
 	if names := namesOf(tsvc); name == names.edgeSnapshot || name == names.feedClient {
 		component = keyturnv1alpha1.ComponentEdge
 	}
-	if current == nil {
+	immutable := current != nil && deref(current.Immutable, false)
+	if immutable {
+		uid := client.Preconditions{UID: &current.UID}
+		if err := b.client.Delete(ctx, current, uid); client.IgnoreNotFound(err) != nil {
+			return nil, err
+		}
+	}
+	if current == nil || immutable {
 		secret := &corev1.Secret{ObjectMeta: ownedMeta(tsvc, name, component), Type: corev1.SecretTypeOpaque, Data: data}
 		if err := controllerutil.SetControllerReference(tsvc, secret, b.scheme); err != nil {
 			return nil, err
@@ -81,6 +89,9 @@ func (b *base) writeOwnedSecret(ctx context.Context, tsvc *keyturnv1alpha1.Token
 		secret.Labels = map[string]string{}
 	}
 	maps.Copy(secret.Labels, objectLabels(tsvc, component))
+	if equalData(secret.Data, current.Data) && maps.Equal(secret.Labels, current.Labels) {
+		return current, nil
+	}
 	return secret, b.client.Update(ctx, secret, client.FieldOwner(keyturnv1alpha1.ManagerName))
 }
 
@@ -127,7 +138,12 @@ func (b *base) apply(ctx context.Context, owner client.Object, desired client.Ob
 	if current != nil && b.applied.unchanged(key, appliedObject{hash, current.GetResourceVersion()}) {
 		return nil
 	}
-	if err := b.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(intent), client.FieldOwner(keyturnv1alpha1.ManagerName), client.ForceOwnership); err != nil {
+	err = b.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(intent), client.FieldOwner(keyturnv1alpha1.ManagerName), client.ForceOwnership)
+	if apierrors.IsInvalid(err) {
+		// Entries that somebody put into a list contradict ours: a merge patch replaces the whole list.
+		err = b.client.Patch(ctx, intent, client.RawPatch(types.MergePatchType, raw), client.FieldOwner(keyturnv1alpha1.ManagerName))
+	}
+	if err != nil {
 		return fmt.Errorf("apply %s: %w", key, err)
 	}
 	b.applied.remember(key, appliedObject{hash, intent.GetResourceVersion()})

@@ -39,23 +39,20 @@ func (b *base) ensureFeedCredentials(ctx context.Context, tsvc *keyturnv1alpha1.
 	if err != nil {
 		return err
 	}
-	if server == nil || !feedServerSound(server.Data, feedServerName(tsvc), b.now()) {
-		data, err := newFeedServer(feedServerName(tsvc), b.now())
-		if err != nil {
-			return err
-		}
-		if server, err = b.writeOwnedSecret(ctx, tsvc, server, names.feedServer, data); err != nil {
-			return err
-		}
+	var data map[string][]byte
+	if server != nil && feedServerSound(server.Data, feedServerName(tsvc), b.now()) {
+		data = server.Data
+	} else if data, err = newFeedServer(feedServerName(tsvc), b.now()); err != nil {
+		return err
+	}
+	if server, err = b.writeOwnedSecret(ctx, tsvc, server, names.feedServer, data); err != nil {
+		return err
 	}
 	client, err := b.ownedSecret(ctx, tsvc, names.feedClient)
 	if err != nil {
 		return err
 	}
 	want := map[string][]byte{feedAuthority: server.Data[feedCertificate], feedToken: server.Data[feedToken]}
-	if client != nil && equalData(client.Data, want) {
-		return nil
-	}
 	_, err = b.writeOwnedSecret(ctx, tsvc, client, names.feedClient, want)
 	return err
 }

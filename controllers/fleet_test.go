@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -191,12 +192,15 @@ func (f *fleet) holds(kids ...string) {
 	f.keep = kids
 }
 
-func (f *fleet) report() {
+// report fails a test for every promise that was broken.
+func (f *fleet) report(t *testing.T) {
+	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, b := range f.broken {
-		f.w.Errorf("broken promise: %s", b)
+	for _, b := range slices.Compact(slices.Sorted(slices.Values(f.broken))) {
+		t.Errorf("broken promise: %s", b)
 	}
+	f.broken = nil
 }
 
 func (f *fleet) describe() string {
@@ -206,7 +210,7 @@ func (f *fleet) describe() string {
 	for uid, r := range f.replicas {
 		out += fmt.Sprintf("  replica %s signer %t revision %d epoch %d active %s ttl %s refused %v\n", uid[:4], r.signer, r.header.Revision, r.keys.Epoch, short(r.keys.Active), r.ttl, r.refused)
 	}
-	return out + strings.Join(f.broken, "\n")
+	return out
 }
 
 // forget drops pods that are gone.

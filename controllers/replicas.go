@@ -3,10 +3,13 @@ package controllers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,14 +74,14 @@ func (h *HTTPStatus) Read(ctx context.Context, pod *corev1.Pod) (*snapshot.Statu
 	if pod.Status.PodIP == "" {
 		return nil, fmt.Errorf("the pod has no address yet")
 	}
-	url := "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(portInternal)) + "/status"
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	address := "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(portInternal)) + "/status"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
 	response, err := h.client.Do(request)
 	if err != nil {
-		return nil, err
+		return nil, withoutAddress(err)
 	}
 	defer response.Body.Close() //nolint:errcheck // nothing is written
 	if response.StatusCode != http.StatusOK {
@@ -92,6 +95,22 @@ func (h *HTTPStatus) Read(ctx context.Context, pod *corev1.Pod) (*snapshot.Statu
 		return nil, fmt.Errorf("its address answers as %q", status.Instance)
 	}
 	return &status, nil
+}
+
+// withoutAddress keeps what happened and drops the addresses: a port that differs each time would make each message,
+// and so each status, a new one.
+func withoutAddress(err error) error {
+	var failed *net.OpError
+	var of *url.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) || os.IsTimeout(err):
+		return fmt.Errorf("no answer within %s", statusTimeout)
+	case errors.As(err, &failed):
+		return fmt.Errorf("%s: %w", failed.Op, failed.Err)
+	case errors.As(err, &of):
+		return of.Err
+	}
+	return err
 }
 
 // replicasOf finds the replicas of a TokenService and asks each. They are ordered by name.
@@ -123,6 +142,9 @@ func (b *base) replicasOf(ctx context.Context, tsvc *keyturnv1alpha1.TokenServic
 			ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 			defer cancel()
 			found[i].status, found[i].err = b.status.Read(ctx, found[i].pod)
+			if s := found[i].status; s != nil && !credible(s.Epoch, s.Revision) {
+				found[i].status, found[i].err = nil, errors.New("it holds a forged document, whose epoch or revision no set reaches: delete the pod")
+			}
 			found[i].read = b.now()
 			return nil
 		})

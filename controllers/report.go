@@ -3,6 +3,7 @@ package controllers
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,10 +16,12 @@ import (
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 )
 
-// How soon to look again: while replicas are waited for, and, by default, when nothing is expected but a lost watch event.
+// How soon to look again: while replicas are waited for, while somebody's Secret is, and, by default, when nothing is
+// expected but a lost watch event.
 const (
-	pollWaiting = 500 * time.Millisecond
-	pollSteady  = 30 * time.Second
+	pollWaiting   = 500 * time.Millisecond
+	pollReference = 2 * time.Second
+	pollSteady    = 30 * time.Second
 )
 
 // A stopped error ends a reconcile with a condition that says why: waiting longer changes nothing, an edit does.
@@ -57,12 +60,17 @@ func (c conditions) set(kind string, status metav1.ConditionStatus, reason, form
 	if len(args) > 0 {
 		message = fmt.Sprintf(format, args...)
 	}
-	if len(message) > 1024 {
-		message = message[:1021] + "..."
-	}
 	meta.SetStatusCondition(c.list, metav1.Condition{
-		Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: c.generation,
+		Type: kind, Status: status, Reason: reason, Message: clip(message, 1024), ObservedGeneration: c.generation,
 	})
+}
+
+// clip cuts a text to so many bytes, between two characters.
+func clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "")
 }
 
 func (c conditions) good(kind, reason, format string, args ...any) {
@@ -77,10 +85,15 @@ func (c conditions) find(kind string) *metav1.Condition {
 	return meta.FindStatusCondition(*c.list, kind)
 }
 
-// firstBad returns the first of the positive conditions that is not True, nil if all are.
+// firstBad returns the first of the positive conditions that is not True, nil if all are. One that was not looked at yet
+// is not True.
 func (c conditions) firstBad(kinds ...string) *metav1.Condition {
 	for _, kind := range kinds {
-		if found := c.find(kind); found != nil && found.Status != metav1.ConditionTrue {
+		found := c.find(kind)
+		if found == nil {
+			return &metav1.Condition{Type: kind, Reason: keyturnv1alpha1.ReasonProgressing, Message: "the first roll-out is under way"}
+		}
+		if found.Status != metav1.ConditionTrue {
 			return found
 		}
 	}
@@ -103,7 +116,7 @@ func (b *base) announce(object client.Object, before, after []metav1.Condition) 
 		if problem(now) {
 			kind = corev1.EventTypeWarning
 		}
-		b.recorder.Eventf(object, nil, kind, now.Reason, now.Type, "%s is %s: %s", now.Type, now.Status, now.Message)
+		b.recorder.Eventf(object, nil, kind, now.Reason, now.Type, "%s", clip(fmt.Sprintf("%s is %s: %s", now.Type, now.Status, now.Message), 1024))
 	}
 }
 

@@ -30,6 +30,9 @@ func (b *base) readRing(ctx context.Context, set *keyturnv1alpha1.SigningKeySet)
 	if err != nil {
 		return nil, nil, err
 	}
+	if secret.Type != keysecret.RingType {
+		return nil, nil, &errForeign{"Secret", secret.Name}
+	}
 	ring, err := keysecret.DecodeRing(&secret, ownerOf(set))
 	if err != nil {
 		return nil, &secret, stop(keyturnv1alpha1.ConditionReady, keyturnv1alpha1.ReasonRingInvalid, "Secret %s: %v", secret.Name, err)
@@ -100,14 +103,23 @@ func (r *signingKeySetReconciler) destroyKeys(ctx context.Context, set *keyturnv
 			return err
 		}
 	}
-	jwks := &corev1.ConfigMap{}
-	jwks.Namespace, jwks.Name = set.Namespace, keysecret.JWKSName(set.Name)
-	if err := r.client.Delete(ctx, jwks); client.IgnoreNotFound(err) != nil {
+	at := func(name string) types.NamespacedName {
+		return types.NamespacedName{Namespace: set.Namespace, Name: name}
+	}
+	var jwks corev1.ConfigMap
+	err := r.live.Get(ctx, at(keysecret.JWKSName(set.Name)), &jwks)
+	if err == nil && jwks.Labels[keyturnv1alpha1.LabelSigningKeySet] == set.Name {
+		err = r.client.Delete(ctx, &jwks)
+	}
+	if client.IgnoreNotFound(err) != nil {
 		return err
 	}
-	ring := &corev1.Secret{}
-	ring.Namespace, ring.Name = set.Namespace, keysecret.RingName(set.Name)
-	return client.IgnoreNotFound(r.client.Delete(ctx, ring))
+	var ring corev1.Secret
+	err = r.live.Get(ctx, at(keysecret.RingName(set.Name)), &ring)
+	if err == nil && ring.Type == keysecret.RingType {
+		err = r.client.Delete(ctx, &ring)
+	}
+	return client.IgnoreNotFound(err)
 }
 
 // projectJWKS keeps the public ConfigMap as the ring has it. Nothing of Keyturn reads it.
@@ -132,25 +144,4 @@ func (r *signingKeySetReconciler) projectJWKS(ctx context.Context, set *keyturnv
 	}
 	desired.ResourceVersion = current.ResourceVersion
 	return r.client.Update(ctx, desired, client.FieldOwner(keyturnv1alpha1.ManagerName))
-}
-
-// readPrivateKey reads the private half of the key that signs, live and checked.
-func (b *base) readPrivateKey(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, key *keys.Key) (*token.PrivateKey, error) {
-	name := keysecret.KeyName(set.Name, key.Sequence)
-	var secret corev1.Secret
-	err := b.live.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: name}, &secret)
-	if apierrors.IsNotFound(err) {
-		return nil, stop(keyturnv1alpha1.ConditionKeysLoaded, keyturnv1alpha1.ReasonKeyMaterialLost, "Secret %s, the private half of key %s, is gone: the replicas go on with the copy they have until another key takes over", name, short(key.KID))
-	}
-	if err != nil {
-		return nil, err
-	}
-	private, public, err := keysecret.DecodeKey(&secret, ownerOf(set), key.Sequence)
-	if err == nil && public.KID != key.KID {
-		err = fmt.Errorf("it holds key %s", short(public.KID))
-	}
-	if err != nil {
-		return nil, stop(keyturnv1alpha1.ConditionKeysLoaded, keyturnv1alpha1.ReasonKeySecretInvalid, "Secret %s, the private half of key %s, is refused: %v; the replicas go on with the copy they have until another key takes over", name, short(key.KID), err)
-	}
-	return private, nil
 }

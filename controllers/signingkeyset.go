@@ -3,10 +3,10 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -27,23 +27,31 @@ func (r *signingKeySetReconciler) Reconcile(ctx context.Context, request reconci
 	if err := r.client.Get(ctx, request.NamespacedName, &set); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if !set.DeletionTimestamp.IsZero() {
-		return r.outcome(r.delete(ctx, &set), r.steady)
+	deleting := !set.DeletionTimestamp.IsZero()
+	users, err := r.servicesOf(ctx, &set)
+	if err != nil {
+		return reconcile.Result{}, err
 	}
-	if controllerutil.AddFinalizer(&set, keyturnv1alpha1.FinalizerInUse) {
+	if deleting && len(users) == 0 {
+		return r.outcome(r.delete(ctx, &set), 0)
+	}
+	if !deleting && controllerutil.AddFinalizer(&set, keyturnv1alpha1.FinalizerInUse) {
 		if err := r.client.Update(ctx, &set, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {
 			return r.outcome(err, 0)
 		}
 	}
 	before := set.Status.DeepCopy()
 	conds := conditions{&set.Status.Conditions, set.Generation}
-	after, err := r.reconcile(ctx, &set, conds)
+	after, err := r.reconcile(ctx, &set, users, conds)
 	if s, ok := asStopped(err); ok {
 		conds.bad(s.condition, s.reason, "%s", s.message)
 		conds.bad(keyturnv1alpha1.ConditionReady, s.reason, "%s", s.message)
 	}
+	if deleting {
+		conds.bad(keyturnv1alpha1.ConditionReady, keyturnv1alpha1.ReasonInUse, "deletion waits, and the keys go on: TokenService %s still signs with this set; delete it first", users[0].Name)
+	}
 	set.Status.ObservedGeneration = set.Generation
-	if !reflect.DeepEqual(before, &set.Status) {
+	if !equality.Semantic.DeepEqual(before, &set.Status) {
 		if updateErr := r.client.Status().Update(ctx, &set, client.FieldOwner(keyturnv1alpha1.ManagerName)); updateErr != nil {
 			return r.outcome(updateErr, 0)
 		}
@@ -53,18 +61,14 @@ func (r *signingKeySetReconciler) Reconcile(ctx context.Context, request reconci
 }
 
 // reconcile plans and applies until nothing is left to do now, and returns when to look again.
-func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, conds conditions) (time.Duration, error) {
-	services, err := r.servicesOf(ctx, set)
-	if err != nil {
-		return 0, err
-	}
+func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, services []keyturnv1alpha1.TokenService, conds conditions) (time.Duration, error) {
 	for range maxSteps {
 		seen, err := r.observeSet(ctx, set, services)
 		if err != nil {
 			return 0, err
 		}
 		if seen.damage != "" || seen.plan.Found(keys.RestoreDetected) != nil || seen.plan.Found(keys.RingInvalid) != nil {
-			if err := r.rebuild(ctx, set, seen); err != nil {
+			if err := r.rebuild(ctx, set, seen, conds); err != nil {
 				return 0, err
 			}
 			continue
@@ -141,24 +145,10 @@ func (r *signingKeySetReconciler) servicesOf(ctx context.Context, set *keyturnv1
 	return users, nil
 }
 
-// delete lets a set go once nobody refers to it. With Retain the ring and the keys stay, and a set of that name adopts
+// delete lets a set go to which nobody refers. With Retain the ring and the keys stay, and a set of that name adopts
 // them again.
 func (r *signingKeySetReconciler) delete(ctx context.Context, set *keyturnv1alpha1.SigningKeySet) error {
-	users, err := r.servicesOf(ctx, set)
-	if err != nil {
-		return err
-	}
-	if len(users) > 0 {
-		before := set.Status.DeepCopy()
-		conds := conditions{&set.Status.Conditions, set.Generation}
-		conds.bad(keyturnv1alpha1.ConditionReady, keyturnv1alpha1.ReasonInUse, "deletion waits: TokenService %s still signs with this set; delete it first", users[0].Name)
-		if reflect.DeepEqual(before, &set.Status) {
-			return nil
-		}
-		if err := r.client.Status().Update(ctx, set, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {
-			return err
-		}
-		r.announce(set, before.Conditions, set.Status.Conditions)
+	if !controllerutil.ContainsFinalizer(set, keyturnv1alpha1.FinalizerInUse) {
 		return nil
 	}
 	if set.Spec.DeletionPolicy == keyturnv1alpha1.DeletionDestroy {
@@ -166,8 +156,6 @@ func (r *signingKeySetReconciler) delete(ctx context.Context, set *keyturnv1alph
 			return fmt.Errorf("destroy the keys: %w", err)
 		}
 	}
-	if controllerutil.RemoveFinalizer(set, keyturnv1alpha1.FinalizerInUse) {
-		return client.IgnoreNotFound(r.client.Update(ctx, set, client.FieldOwner(keyturnv1alpha1.ManagerName)))
-	}
-	return nil
+	controllerutil.RemoveFinalizer(set, keyturnv1alpha1.FinalizerInUse)
+	return client.IgnoreNotFound(r.client.Update(ctx, set, client.FieldOwner(keyturnv1alpha1.ManagerName)))
 }

@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,14 +26,14 @@ type observedSet struct {
 	material map[int64]keys.Key
 	observed keys.Observed
 	plan     keys.Plan
-	users    int
+	services []keyturnv1alpha1.TokenService
 }
 
 // observeSet reads live what the planner decides from: first the ring, then the keys, then the replicas, then the time.
 func (r *signingKeySetReconciler) observeSet(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, services []keyturnv1alpha1.TokenService) (*observedSet, error) {
-	seen := &observedSet{users: len(services)}
+	seen := &observedSet{services: services}
 	ring, secret, err := r.readRing(ctx, set)
-	if s, ok := asStopped(err); ok {
+	if s, ok := asStopped(err); ok && s.reason == keyturnv1alpha1.ReasonRingInvalid {
 		seen.damage = s.message
 	} else if err != nil {
 		return nil, err
@@ -62,7 +61,7 @@ func (r *signingKeySetReconciler) observeSet(ctx context.Context, set *keyturnv1
 		seen.observed.Replicas = append(seen.observed.Replicas, keysReplicas(replicas)...)
 	}
 	seen.observed.Ring = seen.ring
-	seen.observed.RotateRequested = set.Annotations[keyturnv1alpha1.AnnotationRotateRequestedAt]
+	seen.observed.RotateRequested = clip(set.Annotations[keyturnv1alpha1.AnnotationRotateRequestedAt], maxRequest)
 	if seen.damage != "" {
 		return seen, nil
 	}
@@ -116,14 +115,11 @@ func (r *signingKeySetReconciler) observeMaterial(ctx context.Context, set *keyt
 	if err := r.live.List(ctx, &list, client.InNamespace(set.Namespace), client.MatchingLabels{keyturnv1alpha1.LabelSigningKeySet: set.Name}); err != nil {
 		return err
 	}
-	secrets := map[string]*corev1.Secret{}
-	for i := range list.Items {
-		secrets[list.Items[i].Name] = &list.Items[i]
-	}
 	seen.material = map[int64]keys.Key{}
 	seen.observed.Material = map[string]keys.MaterialState{}
-	for name, secret := range secrets {
-		sequence, ok := keysecret.Sequence(set.Name, name)
+	for i := range list.Items {
+		secret := &list.Items[i]
+		sequence, ok := keysecret.Sequence(set.Name, secret.Name)
 		if !ok || secret.Type != keysecret.KeyType {
 			continue
 		}
@@ -136,7 +132,17 @@ func (r *signingKeySetReconciler) observeMaterial(ctx context.Context, set *keyt
 	for i := range seen.ring.Keys {
 		k := &seen.ring.Keys[i]
 		public, sound := seen.material[k.Sequence]
-		_, exists := secrets[keysecret.KeyName(set.Name, k.Sequence)]
+		exists := sound
+		if !sound { // refused, gone, or without the label by which it is listed
+			found, there, err := r.existingKey(ctx, set, k.Sequence)
+			if err != nil {
+				return err
+			}
+			if exists = there; found != nil {
+				public, sound = *found, true
+				seen.material[k.Sequence] = *found
+			}
+		}
 		switch {
 		case sound && public.KID == k.KID:
 			seen.observed.Material[k.KID] = keys.MaterialPresent
@@ -164,58 +170,19 @@ func distrust(set *keyturnv1alpha1.SigningKeySet, seen *observedSet) string {
 		}
 		return ""
 	}
+	if !credible(seen.ring.Epoch, seen.ring.Revision, seen.ring.NextSequence) {
+		return "a counter of the ring Secret is beyond what any set reaches"
+	}
 	if seen.ring.Epoch <= status.Epoch && status.RingDigest != "" && keysecret.Digest(seen.ringSecret) != status.RingDigest {
 		return "the ring Secret was edited or restored"
 	}
 	for i := range seen.ring.Keys {
 		k := &seen.ring.Keys[i]
-		recorded := slices.ContainsFunc(status.Keys, func(s keyturnv1alpha1.KeyStatus) bool { return s.Kid == k.KID })
-		if seen.observed.Material[k.KID] != keys.MaterialPresent && !recorded {
+		if seen.observed.Material[k.KID] != keys.MaterialPresent && !knownKey(set, k.KID) {
 			return fmt.Sprintf("the ring names key %s, which this set never had", short(k.KID))
 		}
 	}
 	return ""
-}
-
-// rebuild writes a ring from what remains: the status, the private Secrets, the replicas' epochs.
-func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, seen *observedSet) error {
-	remains := keys.Remains{
-		Recorded: recordedKeys(&set.Status), Material: slices.Collect(maps.Values(seen.material)),
-		EpochFloor: max(set.Status.Epoch, seen.ring.Epoch), RevisionFloor: max(set.Status.JWKSRevision, seen.ring.Revision),
-		SequenceFloor: seen.ring.NextSequence - 1, RotateHandled: set.Status.RotateRequestObserved,
-		Tombstones: seen.ring.Tombstones,
-	}
-	why := seen.damage
-	if found := seen.plan.Found(keys.RestoreDetected); found != nil {
-		remains.Restored, why = true, found.Message
-	} else if found := seen.plan.Found(keys.RingInvalid); found != nil {
-		why = found.Message
-	}
-	for i := range seen.observed.Replicas {
-		remains.EpochFloor = max(remains.EpochFloor, seen.observed.Replicas[i].Epoch)
-	}
-	for _, sequence := range seen.observed.Stored {
-		remains.SequenceFloor = max(remains.SequenceFloor, sequence)
-	}
-	if seen.damage != "" {
-		// What an edited ring says is evidence of nothing, but for the keys that it names beside their Secrets.
-		for i := range seen.ring.Keys {
-			if k := &seen.ring.Keys[i]; knownKey(set, k.KID) {
-				remains.Seen = append(remains.Seen, *k)
-			}
-		}
-	}
-	ring := keys.Rebuild(r.now(), seen.policy, remains)
-	if err := r.writeRing(ctx, set, seen.ringSecret, &ring); err != nil {
-		return err
-	}
-	r.recorder.Eventf(set, nil, corev1.EventTypeWarning, keyturnv1alpha1.ReasonRingRestored, "Rebuild",
-		"%s: rebuilt at epoch %d from the status and %d key Secrets", why, ring.Epoch, len(seen.material))
-	return nil
-}
-
-func knownKey(set *keyturnv1alpha1.SigningKeySet, kid string) bool {
-	return slices.ContainsFunc(set.Status.Keys, func(k keyturnv1alpha1.KeyStatus) bool { return k.Kid == kid })
 }
 
 // policiesOf reads the TokenPolicies of the services; one that is missing counts for nothing.

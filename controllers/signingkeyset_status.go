@@ -2,36 +2,39 @@ package controllers
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 	"github.com/keyturn/keyturn/internal/keys"
+	"github.com/keyturn/keyturn/internal/keysecret"
 )
 
-// maxShown bounds the keys and the names that a status lists.
+// Bounds of what a status lists, and of the rotation request that it repeats.
 const (
 	maxShownKeys    = 32
 	maxShownWaiting = 16
+	maxRequest      = 256
 )
 
 // reportSet projects the ring and what the planner found into the status.
 func reportSet(set *keyturnv1alpha1.SigningKeySet, conds conditions, seen *observedSet, now time.Time) {
 	status, ring, plan := &set.Status, &seen.ring, &seen.plan
+	if seen.ringSecret != nil {
+		status.RingDigest = keysecret.Digest(seen.ringSecret) // only now may documents be made of it
+	}
 	status.Epoch, status.JWKSRevision, status.RotateRequestObserved = ring.Epoch, ring.Revision, ring.RotateHandled
 	status.ActiveKid, status.Active, status.ActiveSince = "", "", metav1.Time{}
 	if active := ring.Active(); active != nil {
-		status.ActiveKid, status.Active, status.ActiveSince = active.KID, short(active.KID), metav1.NewTime(active.Activated)
+		status.ActiveKid, status.Active, status.ActiveSince = active.KID, short(active.KID), seconds(active.Activated)
 	}
 	status.StandbyKid, status.Standby = "", ""
 	if standby := ring.Standby(); standby != nil {
 		status.StandbyKid, status.Standby = standby.KID, short(standby.KID)
 	}
 	status.Keys = keyStatuses(ring)
-	if len(status.Keys) > maxShownKeys {
-		status.Keys = status.Keys[:maxShownKeys]
-	}
 	status.NextTransition, status.Next = nextTransition(plan), nextInWords(plan, now)
 	status.Propagation = keyturnv1alpha1.PropagationStatus{
 		Revision: ring.Revision, Replicas: fmt.Sprintf("%d/%d", plan.Loaded, plan.Total),
@@ -49,7 +52,7 @@ func nextTransition(plan *keys.Plan) *keyturnv1alpha1.KeyTransition {
 	}
 	return &keyturnv1alpha1.KeyTransition{
 		Kid: plan.Next.KID, To: keyturnv1alpha1.KeyState(plan.Next.To),
-		NotBefore: metav1.NewTime(plan.Next.NotBefore), BlockedBy: plan.Next.BlockedBy,
+		NotBefore: seconds(plan.Next.NotBefore), BlockedBy: plan.Next.BlockedBy,
 	}
 }
 
@@ -82,7 +85,7 @@ func nextInWords(plan *keys.Plan, now time.Time) string {
 func publishedCondition(conds conditions, seen *observedSet) {
 	const kind = keyturnv1alpha1.ConditionPublished
 	switch plan := &seen.plan; {
-	case plan.Total == 0 && seen.users == 0:
+	case plan.Total == 0 && len(seen.services) == 0:
 		conds.bad(kind, keyturnv1alpha1.ReasonNoReplicas, "no TokenService refers to this set: create one")
 	case plan.Total == 0:
 		conds.bad(kind, keyturnv1alpha1.ReasonNoReplicas, "no replica runs yet")
@@ -121,8 +124,17 @@ func findings(conds conditions, seen *observedSet) {
 			conds.good(row.kind, row.reason, "%s", found.Message) // True is the problem
 			continue
 		}
+		if row.finding == keys.RestoreDetected && recovering(conds, &seen.ring) {
+			continue
+		}
 		conds.bad(row.kind, keyturnv1alpha1.ReasonAsExpected, "%s", row.fine)
 	}
+}
+
+// recovering tells whether a restore that was detected still shows: until the keys that it brought back have expired.
+func recovering(conds conditions, ring *keys.Ring) bool {
+	was := conds.find(keyturnv1alpha1.ConditionRestoreDetected)
+	return was != nil && problem(was) && slices.ContainsFunc(ring.Keys, func(k keys.Key) bool { return k.Created.IsZero() })
 }
 
 // sumUpSet derives Ready: a key signs, its private half is there, nothing is late.

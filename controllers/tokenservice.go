@@ -4,17 +4,18 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"reflect"
 	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/keysecret"
 )
 
 // tokenServiceReconciler makes the workloads of a TokenService and keeps their documents current.
@@ -37,7 +38,7 @@ func (r *tokenServiceReconciler) Reconcile(ctx context.Context, request reconcil
 	after, err := r.reconcile(ctx, &tsvc, conds)
 	sumUpService(conds, err)
 	tsvc.Status.ObservedGeneration = tsvc.Generation
-	if !reflect.DeepEqual(before, &tsvc.Status) {
+	if !equality.Semantic.DeepEqual(before, &tsvc.Status) {
 		if updateErr := r.client.Status().Update(ctx, &tsvc, client.FieldOwner(keyturnv1alpha1.ManagerName)); updateErr != nil {
 			return r.outcome(updateErr, 0)
 		}
@@ -52,6 +53,9 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 	refs, err := r.resolve(ctx, tsvc)
 	if err != nil {
 		return 0, err
+	}
+	if refs.ring == nil {
+		return pollWaiting, nil
 	}
 	// A source of users that is missing stops its logins only: keys go on rotating, tokens go on verifying.
 	if err := r.checkIdentity(ctx, tsvc, refs, conds); err != nil {
@@ -115,14 +119,18 @@ func (r *tokenServiceReconciler) resolve(ctx context.Context, tsvc *keyturnv1alp
 	} else if err != nil {
 		return nil, err
 	}
-	ring, _, err := r.readRing(ctx, refs.set)
+	ring, secret, err := r.readRing(ctx, refs.set)
 	if err != nil {
 		return nil, err
 	}
-	if ring == nil || ring.Active() == nil {
+	recorded := refs.set.Status.RingDigest
+	if recorded == "" {
 		return nil, stop(keyturnv1alpha1.ConditionKeysLoaded, keyturnv1alpha1.ReasonKeySetNotReady, "SigningKeySet %s has no active key yet: kubectl describe sks %s", refs.set.Name, refs.set.Name)
 	}
-	refs.ring = ring
+	// Documents are made of a ring that the set's controller has looked at and recorded, never of an edited one.
+	if ring != nil && keysecret.Digest(secret) == recorded {
+		refs.ring = ring
+	}
 	return refs, nil
 }
 

@@ -4,13 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"sync"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 	"github.com/keyturn/keyturn/internal/snapshot"
@@ -34,7 +28,15 @@ func (d *documents) revision(signer bool) int64 {
 // whatever a token service may do by its new document, the edges must be able to accept.
 func (r *tokenServiceReconciler) ensureSnapshots(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, refs *resolved, replicas []replica, feed string) (*documents, error) {
 	names := namesOf(tsvc)
-	edge := edgeDocument(tsvc, refs, feed)
+	current, err := r.issuerInForce(ctx, tsvc)
+	if err != nil {
+		return nil, err
+	}
+	signing, noKey := r.signingKey(ctx, refs, current)
+	if _, lost := asStopped(noKey); noKey != nil && !lost {
+		return nil, noKey
+	}
+	edge := edgeDocument(tsvc, refs, signing.kid, feed)
 	edgeRevision, err := r.ensureSnapshot(ctx, tsvc, names.edgeSnapshot, highest(replicas, false, tsvc.Status.EdgeRevision),
 		func(revision int64) ([]byte, error) {
 			edge.Revision = revision
@@ -44,19 +46,11 @@ func (r *tokenServiceReconciler) ensureSnapshots(ctx context.Context, tsvc *keyt
 			doc, err := snapshot.DecodeEdge(raw)
 			return doc.Revision, err
 		})
-	if err != nil {
-		return nil, err
+	if err != nil || noKey != nil {
+		return nil, errors.Join(err, noKey)
 	}
-	private, err := r.readPrivateKey(ctx, refs.set, refs.ring.Active())
-	if err != nil {
-		return nil, err
-	}
-	current, err := r.issuerInForce(ctx, tsvc)
-	if err != nil {
-		return nil, err
-	}
-	issuer := issuerDocument(tsvc, refs, grantedTTL(refs, current, replicas, edgeRevision))
-	issuer.SigningKey = private.JWK()
+	issuer := issuerDocument(tsvc, refs, signing.kid, grantedTTL(refs, signing.maxTTL, current, replicas, edgeRevision))
+	issuer.SigningKey = signing.private.JWK()
 	issuerRevision, err := r.ensureSnapshot(ctx, tsvc, names.issuerSnapshot, highest(replicas, true, tsvc.Status.IssuerRevision),
 		func(revision int64) ([]byte, error) {
 			issuer.Revision = revision
@@ -69,32 +63,32 @@ func (r *tokenServiceReconciler) ensureSnapshots(ctx context.Context, tsvc *keyt
 	if err != nil {
 		return nil, err
 	}
-	return &documents{issuer: issuerRevision, edge: edgeRevision, epoch: refs.ring.Epoch, activeKID: issuer.Keys.Active}, nil
+	return &documents{issuer: issuerRevision, edge: edgeRevision, epoch: refs.ring.Epoch, activeKID: signing.kid}, nil
 }
 
 // ensureSnapshot writes one document if it differs from the stored one and returns its revision. A stored document
 // that was edited is replaced under a revision above every one that a replica may hold.
-func (r *tokenServiceReconciler) ensureSnapshot(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, name string, floor int64,
+func (r *tokenServiceReconciler) ensureSnapshot(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, name string, seen int64,
 	encode func(revision int64) ([]byte, error), revisionOf func(raw []byte) (int64, error),
 ) (int64, error) {
 	secret, err := r.ownedSecret(ctx, tsvc, name)
 	if err != nil {
 		return 0, err
 	}
-	var stored int64
+	var inForce []byte
 	if secret != nil {
-		if stored, err = revisionOf(secret.Data[snapshotKey]); err == nil && stored >= floor {
-			same, err := encode(stored)
-			if err != nil {
-				return 0, full(err)
-			}
-			if bytes.Equal(same, secret.Data[snapshotKey]) {
-				return stored, nil
-			}
-		}
+		inForce = secret.Data[snapshotKey]
 	}
-	revision := max(stored, floor) + 1
+	stored, err := revisionOf(inForce)
+	if err != nil || !credible(stored) {
+		stored = 0
+	}
+	revision := max(stored, seen)
 	raw, err := encode(revision)
+	if err == nil && !bytes.Equal(raw, inForce) {
+		revision++
+		raw, err = encode(revision)
+	}
 	if err != nil {
 		return 0, full(err)
 	}
@@ -123,10 +117,10 @@ func (r *tokenServiceReconciler) issuerInForce(ctx context.Context, tsvc *keytur
 	return &doc, nil
 }
 
-// grantedTTL is the lifetime that token services may grant now: the policy's, but never more than the ring has recorded
-// for the Active key, and never more than before until every edge accepts it.
-func grantedTTL(refs *resolved, current *snapshot.Issuer, replicas []replica, edgeRevision int64) time.Duration {
-	ttl := min(refs.policy.Spec.AccessToken.TTL.Duration, refs.ring.TTLCap())
+// grantedTTL is the lifetime that token services may grant now: the policy's, but never more than recorded, which is what
+// the ring has for the key that signs, and never more than before until every edge accepts it.
+func grantedTTL(refs *resolved, recorded time.Duration, current *snapshot.Issuer, replicas []replica, edgeRevision int64) time.Duration {
+	ttl := min(refs.policy.Spec.AccessToken.TTL.Duration, recorded)
 	if current == nil || current.Access.TTL <= 0 || ttl <= current.Access.TTL.Std() {
 		return ttl
 	}
@@ -146,66 +140,4 @@ func highest(replicas []replica, signer bool, recorded int64) int64 {
 		}
 	}
 	return recorded
-}
-
-// nudges remembers which pod was told of which revision, so that the telling is repeated but not hasty.
-type nudges struct {
-	mu   sync.Mutex
-	last map[types.UID]nudge
-}
-
-type nudge struct {
-	revision int64
-	attempt  int
-	at       time.Time
-}
-
-// nudgePause is how long a pod may take to load a document before it is told again.
-const nudgePause = time.Second
-
-// nudge writes the revision into an annotation of each pod that has not loaded it, which makes the kubelet refresh the
-// mount at once. The watches of the Secret and of the pod are unordered, so it repeats until the pod has acknowledged.
-func (r *tokenServiceReconciler) nudge(ctx context.Context, replicas []replica, docs *documents) error {
-	for i := range replicas {
-		revision := docs.revision(replicas[i].signer)
-		if replicas[i].revisionLoaded(revision) || !replicas[i].pod.DeletionTimestamp.IsZero() {
-			continue
-		}
-		attempt, due := r.nudges.next(replicas[i].pod.UID, revision, r.now())
-		if !due {
-			continue
-		}
-		value := fmt.Sprint(revision)
-		if attempt > 1 {
-			value = fmt.Sprintf("%d (attempt %d)", revision, attempt)
-		}
-		patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, keyturnv1alpha1.AnnotationSnapshotRevision, value)
-		pod := &corev1.Pod{ObjectMeta: *replicas[i].pod.ObjectMeta.DeepCopy()}
-		if err := r.client.Patch(ctx, pod, client.RawPatch(types.MergePatchType, patch)); client.IgnoreNotFound(err) != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (n *nudges) next(pod types.UID, revision int64, now time.Time) (attempt int, due bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.last == nil {
-		n.last = map[types.UID]nudge{}
-	}
-	last := n.last[pod]
-	if last.revision != revision {
-		last = nudge{revision: revision}
-	} else if now.Sub(last.at) < nudgePause {
-		return 0, false
-	}
-	for uid, old := range n.last { // pods that are gone
-		if now.Sub(old.at) > time.Hour {
-			delete(n.last, uid)
-		}
-	}
-	last.attempt, last.at = last.attempt+1, now
-	n.last[pod] = last
-	return last.attempt, true
 }

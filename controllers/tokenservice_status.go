@@ -44,6 +44,9 @@ func (r *tokenServiceReconciler) observeService(ctx context.Context, tsvc *keytu
 	if len(waiting) > 0 || !available {
 		return pollWaiting, nil
 	}
+	if bad := conds.firstBad(keyturnv1alpha1.ConditionResolvedRefs); bad != nil {
+		return min(pollReference, r.steady), nil // the Secrets of others are not watched
+	}
 	return r.steady, nil
 }
 
@@ -148,7 +151,5 @@ func sumUpService(conds conditions, err error) {
 		conds.bad(ready, bad.Reason, "%s", bad.Message)
 		return
 	}
-	if len(*conds.list) > 1 {
-		conds.good(ready, keyturnv1alpha1.ReasonReady, "users can log in, and the edge decides by the newest keys")
-	}
+	conds.good(ready, keyturnv1alpha1.ReasonReady, "users can log in, and the edge decides by the newest keys")
 }

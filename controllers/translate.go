@@ -59,27 +59,27 @@ func recordedKeys(status *keyturnv1alpha1.SigningKeySetStatus) []keys.Key {
 	return out
 }
 
-// keyStatuses show the keys of a ring, the newest first, and then the latest tombstones.
+// seconds is an instant as the API stores it.
+func seconds(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
+
+// keyStatuses show the keys of a ring, the newest first.
 func keyStatuses(ring *keys.Ring) []keyturnv1alpha1.KeyStatus {
 	var out []keyturnv1alpha1.KeyStatus
 	for _, k := range slices.Backward(ring.Keys) {
 		out = append(out, keyturnv1alpha1.KeyStatus{
 			Kid: k.KID, Algorithm: keyturnv1alpha1.Algorithm(k.Algorithm), Sequence: k.Sequence, State: keyturnv1alpha1.KeyState(k.State),
-			CreatedTime: metav1.NewTime(k.Created), PublishedTime: metav1.NewTime(k.Published), ActivatedTime: metav1.NewTime(k.Activated),
-			RetiringTime: metav1.NewTime(k.Retiring), VerifyUntil: metav1.NewTime(k.VerifyUntil), MaxTokenTTL: metav1.Duration{Duration: k.MaxTTL},
+			CreatedTime: seconds(k.Created), PublishedTime: seconds(k.Published), ActivatedTime: seconds(k.Activated),
+			RetiringTime: seconds(k.Retiring), VerifyUntil: seconds(k.VerifyUntil), MaxTokenTTL: metav1.Duration{Duration: k.MaxTTL},
 		})
 	}
-	return out
+	return out[:min(len(out), maxShownKeys)]
 }
 
-// publicKeys is the public part of a ring as both documents carry it.
-func publicKeys(set *keyturnv1alpha1.SigningKeySet, ring *keys.Ring) snapshot.KeySet {
+// publicKeys is the public part of a ring as both documents carry it. signing is the kid that token services sign with.
+func publicKeys(set *keyturnv1alpha1.SigningKeySet, ring *keys.Ring, signing string) snapshot.KeySet {
 	out := snapshot.KeySet{
-		Name: set.Namespace + "/" + set.Name, Epoch: ring.Epoch,
+		Name: set.Namespace + "/" + set.Name, Epoch: ring.Epoch, Active: signing,
 		ClockSkew: snapshot.Duration(deref(set.Spec.ClockSkew, metav1.Duration{Duration: time.Minute}).Duration),
-	}
-	if active := ring.Active(); active != nil {
-		out.Active = active.KID
 	}
 	for _, k := range ring.Publishable() {
 		out.Keys = append(out.Keys, snapshot.Key{KID: k.KID, Algorithm: string(k.Algorithm), JWK: json.RawMessage(k.PublicJWK)})
@@ -92,11 +92,12 @@ func publicKeys(set *keyturnv1alpha1.SigningKeySet, ring *keys.Ring) snapshot.Ke
 type resolved struct {
 	set    *keyturnv1alpha1.SigningKeySet
 	policy *keyturnv1alpha1.TokenPolicy
-	ring   *keys.Ring
+	// ring is nil while the set's controller has not looked yet at what is stored.
+	ring *keys.Ring
 }
 
-// edgeDocument compiles the document of the edge. feedHost is the cluster address of the revocation feed.
-func edgeDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, feedAddress string) snapshot.Edge {
+// edgeDocument compiles the document of the edge. feedAddress is the cluster address of the revocation feed.
+func edgeDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, signing, feedAddress string) snapshot.Edge {
 	policy := &refs.policy.Spec
 	longest := policy.AccessToken.TTL.Duration
 	for _, k := range refs.ring.Keys {
@@ -104,7 +105,7 @@ func edgeDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, feedAddres
 	}
 	return snapshot.Edge{
 		Header:            header(tsvc, snapshot.EdgeFormat),
-		Keys:              publicKeys(refs.set, refs.ring),
+		Keys:              publicKeys(refs.set, refs.ring, signing),
 		Audiences:         policy.AccessToken.Audiences,
 		MaxTTL:            snapshot.Duration(longest),
 		Claims:            policy.Claims.Allow,
@@ -115,13 +116,13 @@ func edgeDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, feedAddres
 	}
 }
 
-// issuerDocument compiles the document of the token service, without the signing key. ttl is the lifetime that the
+// issuerDocument compiles the document of the token service, without the private half of the signing key. ttl is the lifetime that the
 // edges are known to accept.
-func issuerDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, ttl time.Duration) snapshot.Issuer {
+func issuerDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, signing string, ttl time.Duration) snapshot.Issuer {
 	policy, jwks := &refs.policy.Spec, &refs.set.Spec.JWKS
 	doc := snapshot.Issuer{
 		Header: header(tsvc, snapshot.IssuerFormat),
-		Keys:   publicKeys(refs.set, refs.ring),
+		Keys:   publicKeys(refs.set, refs.ring, signing),
 		JWKS: snapshot.JWKSCaching{
 			MaxAge:       snapshot.Duration(jwks.MaxAge.Duration),
 			StaleIfError: snapshot.Duration(deref(jwks.StaleIfError, metav1.Duration{Duration: time.Hour}).Duration),

@@ -1,0 +1,121 @@
+package controllers
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/snapshot"
+)
+
+const (
+	edgeSecret   = serviceName + "-edge-snapshot"
+	issuerSecret = serviceName + "-issuer-snapshot"
+)
+
+var documentDamages = []damage{
+	{name: "issuer deleted", do: func(a *attack) { a.remove(a.secret(issuerSecret)) }},
+	{name: "issuer edited", do: func(a *attack) {
+		doc, err := a.issuerDocument()
+		if err != nil {
+			a.Fatal(err)
+		}
+		doc.Access.Audiences = []string{"attacker"}
+		raw, err := snapshot.EncodeIssuer(doc)
+		if err != nil {
+			a.Fatal(err)
+		}
+		a.editData(issuerSecret, snapshotKey, raw)
+	}},
+	{name: "issuer garbage", do: func(a *attack) { a.editData(issuerSecret, snapshotKey, []byte("x")) }},
+	{name: "edge deleted", do: func(a *attack) { a.remove(a.secret(edgeSecret)) }},
+	{name: "edge garbage", do: func(a *attack) { a.editData(edgeSecret, snapshotKey, []byte("x")) }},
+	{name: "edge with an attacker's key", do: func(a *attack) {
+		a.forgeEdge(func(doc *snapshot.Edge) {
+			doc.Keys.Keys = append(doc.Keys.Keys, snapshot.Key{KID: a.foreign.KID(), Algorithm: "ES256", JWK: a.foreign.Public().JWK()})
+		})
+	}},
+	{name: "edge with a lower revision", do: func(a *attack) { a.forgeEdge(func(doc *snapshot.Edge) { doc.Revision = 1 }) }},
+	{name: "edge with a higher revision", do: func(a *attack) { a.forgeEdge(func(doc *snapshot.Edge) { doc.Revision += 1000 }) }},
+	{name: "edge with the highest revision", do: func(a *attack) { a.forgeEdge(func(doc *snapshot.Edge) { doc.Revision = 1<<63 - 1 }) }},
+	{name: "edge with another key besides", do: func(a *attack) { a.editData(edgeSecret, "extra", []byte("x")) }},
+	{name: "edge's label removed", do: func(a *attack) {
+		edit(a.world, a.secret(edgeSecret), func(s *corev1.Secret) { delete(s.Labels, keyturnv1alpha1.LabelManagedBy) })
+	}},
+	{name: "edge made immutable and wrong", do: func(a *attack) {
+		immutable := true
+		edit(a.world, a.secret(edgeSecret), func(s *corev1.Secret) { s.Data[snapshotKey], s.Immutable = []byte("x"), &immutable })
+	}},
+	{name: "feed server deleted", do: func(a *attack) { a.remove(a.secret("web-feed-server")) }},
+	{name: "feed server edited", do: func(a *attack) { a.editData("web-feed-server", "tls.key", []byte("x")) }},
+	{name: "feed server's token weakened", do: func(a *attack) { a.editData("web-feed-server", "token", []byte("x")) }},
+	{name: "feed client deleted", do: func(a *attack) { a.remove(a.secret("web-feed-client")) }},
+	{name: "feed client edited", do: func(a *attack) { a.editData("web-feed-client", "ca.crt", []byte("x")) }},
+}
+
+func (a *attack) secret(name string) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: a.meta(name)}
+}
+
+func (a *attack) editData(secret, key string, value []byte) {
+	a.Helper()
+	edit(a.world, a.secret(secret), func(s *corev1.Secret) { s.Data[key] = value })
+}
+
+func (a *attack) forgeEdge(forge func(*snapshot.Edge)) {
+	a.Helper()
+	doc, err := a.edgeDocument()
+	if err != nil {
+		a.Fatal(err)
+	}
+	forge(&doc)
+	raw, err := snapshot.EncodeEdge(doc)
+	if err != nil {
+		a.Fatal(err)
+	}
+	a.editData(edgeSecret, snapshotKey, raw)
+}
+
+var workloadDamages = []damage{
+	{name: "StatefulSet deleted", do: func(a *attack) { a.remove(&appsv1.StatefulSet{ObjectMeta: a.meta("web-tokenservice")}) }},
+	{name: "Deployment deleted", do: func(a *attack) { a.remove(&appsv1.Deployment{ObjectMeta: a.meta("web-extauthz")}) }},
+	{name: "Service deleted", do: func(a *attack) { a.remove(&corev1.Service{ObjectMeta: a.meta("web-extauthz")}) }},
+	{name: "feed Service deleted", do: func(a *attack) { a.remove(&corev1.Service{ObjectMeta: a.meta("web-feed")}) }},
+	{name: "ServiceAccount deleted", do: func(a *attack) { a.remove(&corev1.ServiceAccount{ObjectMeta: a.meta("web-extauthz")}) }},
+	{name: "StatefulSet scaled", do: func(a *attack) {
+		edit(a.world, &appsv1.StatefulSet{ObjectMeta: a.meta("web-tokenservice")}, func(s *appsv1.StatefulSet) { s.Spec.Replicas = new(int32(0)) })
+	}},
+	{name: "Deployment scaled", do: func(a *attack) {
+		edit(a.world, &appsv1.Deployment{ObjectMeta: a.meta("web-extauthz")}, func(d *appsv1.Deployment) { d.Spec.Replicas = new(int32(0)) })
+	}},
+	{name: "image edited", do: func(a *attack) {
+		edit(a.world, &appsv1.Deployment{ObjectMeta: a.meta("web-extauthz")}, func(d *appsv1.Deployment) {
+			d.Spec.Template.Spec.Containers[0].Image = "attacker"
+		})
+	}},
+	{name: "port edited", do: func(a *attack) {
+		edit(a.world, &corev1.Service{ObjectMeta: a.meta("web-feed")}, func(s *corev1.Service) { s.Spec.Ports[0].Port = 1 })
+	}},
+	{name: "labels removed", do: func(a *attack) {
+		for _, object := range []client.Object{
+			&appsv1.StatefulSet{ObjectMeta: a.meta("web-tokenservice")}, &appsv1.Deployment{ObjectMeta: a.meta("web-extauthz")},
+			&corev1.Service{ObjectMeta: a.meta("web-feed")}, &corev1.ServiceAccount{ObjectMeta: a.meta("web-extauthz")},
+		} {
+			edit(a.world, object, func(o client.Object) { o.SetLabels(nil) })
+		}
+	}},
+	{name: "pods' annotations removed", do: func(a *attack) {
+		var pods corev1.PodList
+		if err := admin.List(a.ctx, &pods, client.InNamespace(a.ns)); err != nil {
+			a.Fatal(err)
+		}
+		for i := range pods.Items {
+			edit(a.world, &pods.Items[i], func(p *corev1.Pod) { p.Annotations = nil })
+		}
+	}},
+	{name: "a pod's label removed", do: func(a *attack) {
+		edit(a.world, &corev1.Pod{ObjectMeta: a.meta("web-tokenservice-0")}, func(p *corev1.Pod) { p.Labels = nil })
+		a.remove(&corev1.Pod{ObjectMeta: a.meta("web-tokenservice-0")}) // released by its workload, which makes another
+	}},
+}
