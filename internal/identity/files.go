@@ -57,16 +57,6 @@ func (f *Files) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Reload reads every source in use now.
-func (f *Files) Reload() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, s := range f.open {
-		s.users.Reload()
-		s.roles.Reload()
-	}
-}
-
 // source opens a source by name, once.
 func (f *Files) source(name string) *fileSource {
 	f.mu.Lock()

@@ -19,8 +19,6 @@ type Problem struct {
 	allow      string
 }
 
-func (p *Problem) Error() string { return p.Code }
-
 // The codes of the public port.
 const (
 	CodeInvalidRequest     = "invalid_request"
