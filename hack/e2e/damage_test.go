@@ -57,7 +57,10 @@ func TestDamage(t *testing.T) {
 		{name: "edge service deleted", object: func() client.Object { return named(&corev1.Service{}, stage.Service+"-feed") }, gaps: true},
 	}
 	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) { damage(t, row.object(), row.edit, row.gaps) })
+		t.Run(row.name, func(t *testing.T) {
+			eventually(t, inOrder)
+			damage(t, row.object(), row.edit, row.gaps)
+		})
 	}
 }
 
@@ -74,7 +77,7 @@ func damage(t *testing.T, object client.Object, edit func(client.Object), gaps b
 	if err := theStage.Client.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
 		t.Fatal(err)
 	}
-	uid, version := object.GetUID(), object.GetResourceVersion()
+	uid, version, epoch := object.GetUID(), object.GetResourceVersion(), mustRing().Epoch
 	if edit == nil {
 		err = theStage.Client.Delete(ctx, object)
 	} else {
@@ -85,7 +88,12 @@ func damage(t *testing.T, object client.Object, edit func(client.Object), gaps b
 		t.Fatal(err)
 	}
 	began := time.Now()
-	eventually(t, func(ctx context.Context) (string, error) { return settled(ctx, object, uid, version) })
+	eventually(t, func(ctx context.Context) (string, error) {
+		if why, err := undone(ctx, object, uid, version, epoch); why != "" || err != nil {
+			return why, err
+		}
+		return inOrder(ctx)
+	})
 	t.Logf("in order after %.1f s", time.Since(began).Seconds())
 	load.Stop()
 	if load.Refused.Load() > 0 && !gaps {
@@ -98,18 +106,31 @@ func damage(t *testing.T, object client.Object, edit func(client.Object), gaps b
 	remember(after)
 }
 
-// settled tells what is not in order yet: the set and the service are Ready for their present generation, all replicas
-// have loaded what there is, the stored documents are sound, and the damaged object is not as the damage left it.
-func settled(ctx context.Context, object client.Object, uid types.UID, version string) (string, error) {
+// undone tells whether the object is still as the damage left it. A deleted private key does not come back: the ring
+// moves on without it.
+func undone(ctx context.Context, object client.Object, uid types.UID, version string, epoch int64) (string, error) {
 	fresh := object.DeepCopyObject().(client.Object)
 	err := theStage.Client.Get(ctx, client.ObjectKeyFromObject(object), fresh)
-	replaced := client.IgnoreNotFound(err) == nil // a deleted key is replaced by another
-	if err == nil {
-		replaced = fresh.GetUID() != uid || fresh.GetResourceVersion() != version && fresh.GetResourceVersion() != object.GetResourceVersion()
+	switch {
+	case err == nil && (fresh.GetUID() != uid || fresh.GetResourceVersion() != version && fresh.GetResourceVersion() != object.GetResourceVersion()):
+		return "", nil
+	case err == nil:
+		return "nothing was done about " + object.GetName(), nil
+	case client.IgnoreNotFound(err) != nil:
+		return "", err
 	}
-	if !replaced {
-		return "nothing was done about " + object.GetName(), err
+	if _, isKey := keysecret.Sequence(stage.KeySet, object.GetName()); isKey {
+		if ring, ok := tryRing(ctx); ok && ring.Epoch > epoch {
+			return "", nil
+		}
+		return "the ring has not moved on from the lost key", nil
 	}
+	return object.GetName() + " is still gone", nil
+}
+
+// inOrder tells what is not in order yet: the set and the service are Ready, all replicas have loaded what there is,
+// and the stored documents are sound.
+func inOrder(ctx context.Context) (string, error) {
 	ring, ok := tryRing(ctx)
 	if !ok {
 		return "there is no ring", nil

@@ -192,7 +192,7 @@ func claimsOf(t *testing.T, payload string) token.Claims {
 	var c struct {
 		Issuer   string   `json:"iss"`
 		Subject  string   `json:"sub"`
-		Audience []string `json:"aud"`
+		Audience any      `json:"aud"` // a string when there is one (RFC 7519, section 4.1.3)
 		IssuedAt int64    `json:"iat"`
 		Expires  int64    `json:"exp"`
 		ID       string   `json:"jti"`
@@ -207,8 +207,12 @@ func claimsOf(t *testing.T, payload string) token.Claims {
 	if c.UserID != c.Subject || c.Role != "admin" || c.ClientID != "keyturn-web" || c.Session == "" {
 		t.Errorf("claims %+v", c)
 	}
+	audience, ok := c.Audience.(string)
+	if !ok {
+		t.Fatalf("aud is %v", c.Audience)
+	}
 	return token.Claims{
-		Issuer: c.Issuer, Subject: c.Subject, Audience: c.Audience, IssuedAt: time.Unix(c.IssuedAt, 0), ExpiresAt: time.Unix(c.Expires, 0),
+		Issuer: c.Issuer, Subject: c.Subject, Audience: []string{audience}, IssuedAt: time.Unix(c.IssuedAt, 0), ExpiresAt: time.Unix(c.Expires, 0),
 		ID: c.ID, ClientID: c.ClientID, SessionID: c.Session, Custom: map[string]string{"user_id": c.UserID, "role": c.Role},
 	}
 }
