@@ -94,7 +94,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 // the requests under way. Logouts among them still need the feed.
 func drain(public, internal *http.Server, grace time.Duration) {
 	moment := grace / 10
-	time.Sleep(moment)
+	<-time.After(moment)
 	ctx, cancel := context.WithTimeout(context.Background(), grace-2*moment)
 	defer cancel()
 	for _, server := range []*http.Server{public, internal} {

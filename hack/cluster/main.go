@@ -29,14 +29,14 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
 	root := &cobra.Command{
 		Use: "cluster", Short: "A Kubernetes of plain processes on this machine, for trying and testing",
 		SilenceUsage: true,
 	}
 	root.AddCommand(upCommand(), downCommand(), assetsCommand(), kubectlCommand())
-	if err := root.ExecuteContext(ctx); err != nil {
-		stop()
+	err := root.ExecuteContext(ctx)
+	stop()
+	if err != nil {
 		os.Exit(1)
 	}
 }
@@ -132,8 +132,11 @@ func background(ctx context.Context, o local.Options) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // how it ended stands in its log
+		close(ended)
+	}()
 	for running(o.Dir) == 0 {
 		select {
 		case <-ended:
@@ -181,6 +184,22 @@ func running(dir string) int {
 	return pid
 }
 
+// awaitEnd waits until the cluster's process is gone.
+func awaitEnd(ctx context.Context, dir string, pid int) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for syscall.Kill(pid, 0) == nil && running(dir) != 0 {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the cluster (pid %d) has not ended after 30 s; its log: %s", pid, filepath.Join(dir, "cluster.log"))
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
 func downCommand() *cobra.Command {
 	var dir string
 	var purge bool
@@ -191,11 +210,8 @@ func downCommand() *cobra.Command {
 				if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 					return err
 				}
-				for deadline := time.Now().Add(30 * time.Second); syscall.Kill(pid, 0) == nil && running(dir) != 0; {
-					if time.Now().After(deadline) {
-						return fmt.Errorf("the cluster (pid %d) has not ended after 30 s; its log: %s", pid, filepath.Join(dir, "cluster.log"))
-					}
-					time.Sleep(50 * time.Millisecond)
+				if err := awaitEnd(cmd.Context(), dir, pid); err != nil {
+					return err
 				}
 			} else {
 				fmt.Fprintf(os.Stderr, "no cluster of %s is running\n", dir)
@@ -204,10 +220,10 @@ func downCommand() *cobra.Command {
 				return nil
 			}
 			// Only what looks like a cluster is ever removed.
-			if _, err := os.Stat(filepath.Join(dir, "slot")); err != nil {
-				return nil
+			if _, err := os.Stat(filepath.Join(dir, "slot")); err == nil {
+				return os.RemoveAll(dir)
 			}
-			return os.RemoveAll(dir)
+			return nil
 		},
 	}
 	dirFlag(cmd, &dir)

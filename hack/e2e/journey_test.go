@@ -190,16 +190,16 @@ func claimsOf(t *testing.T, payload string) token.Claims {
 	t.Helper()
 	raw := must[[]byte](t)(base64.RawURLEncoding.DecodeString(payload))
 	var c struct {
-		Issuer   string   `json:"iss"`
-		Subject  string   `json:"sub"`
-		Audience any      `json:"aud"` // a string when there is one (RFC 7519, section 4.1.3)
-		IssuedAt int64    `json:"iat"`
-		Expires  int64    `json:"exp"`
-		ID       string   `json:"jti"`
-		ClientID string   `json:"client_id"`
-		Session  string   `json:"sid"`
-		UserID   string   `json:"user_id"`
-		Role     string   `json:"role"`
+		Issuer   string `json:"iss"`
+		Subject  string `json:"sub"`
+		Audience any    `json:"aud"` // a string when there is one (RFC 7519, section 4.1.3)
+		IssuedAt int64  `json:"iat"`
+		Expires  int64  `json:"exp"`
+		ID       string `json:"jti"`
+		ClientID string `json:"client_id"`
+		Session  string `json:"sid"`
+		UserID   string `json:"user_id"`
+		Role     string `json:"role"`
 	}
 	if err := json.Unmarshal(raw, &c); err != nil {
 		t.Fatal(err)

@@ -69,8 +69,8 @@ func Start(ctx context.Context, path, dir, listen string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()                                                        //nolint:errcheck // the child has its own descriptor
-	cmd := exec.Command(path, "-p", dir, "-c", "nginx.conf", "-e", "stderr") //nolint:noctx // Stop ends it, with grace
+	defer log.Close() //nolint:errcheck // the child has its own descriptor
+	cmd := exec.Command(path, "-p", dir, "-c", "nginx.conf", "-e", "stderr")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

@@ -23,7 +23,7 @@ type application struct {
 }
 
 func startApplication() (*application, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a listener lives as long as the server
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

@@ -223,7 +223,7 @@ func (s *Stage) chooseListen() (string, error) {
 		if address == "" {
 			continue
 		}
-		listener, err := net.Listen("tcp", address) //nolint:noctx // closed at once
+		listener, err := net.Listen("tcp", address)
 		if err == nil {
 			return listener.Addr().String(), listener.Close()
 		}

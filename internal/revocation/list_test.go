@@ -23,7 +23,7 @@ func TestSessionIDs(t *testing.T) {
 			t.Errorf("SessionNumber(%q) = %d, %t; want %d", id, got, ok, number)
 		}
 	}
-	if revocation.SessionID(7) == revocation.SessionID(7) {
+	if first, second := revocation.SessionID(7), revocation.SessionID(7); first == second {
 		t.Error("two sessions with one id")
 	}
 	good := revocation.SessionID(7)

@@ -92,8 +92,9 @@ func (c *containerRun) again(code int) bool {
 		return c.sidecar
 	case corev1.RestartPolicyOnFailure:
 		return c.sidecar || code != 0
+	default:
+		return c.sidecar || !c.init || code != 0
 	}
-	return c.sidecar || !c.init || code != 0
 }
 
 // edit changes the state and has it reported.

@@ -246,10 +246,10 @@ func (c *Cluster) LogPath(namespace, pod, container string) string {
 // ProgramLog is where the output of etcd, kube-apiserver or kube-controller-manager is.
 func (c *Cluster) ProgramLog(name string) string { return filepath.Join(c.dir, "logs", name+".log") }
 
-// ServiceNetwork and PodNetwork are the CIDRs that this cluster uses, inside 127.0.0.0/8.
+// ServiceNetwork is the CIDR of the Services, inside 127.0.0.0/8.
 func (c *Cluster) ServiceNetwork() string { return c.slot.services() }
 
-// PodNetwork: see ServiceNetwork.
+// PodNetwork is the CIDR of the pods, inside 127.0.0.0/8.
 func (c *Cluster) PodNetwork() string { return c.slot.pods() }
 
 // Agent is the node agent; nil when Options.WithoutNode was set.

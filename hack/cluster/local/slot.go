@@ -83,7 +83,7 @@ func trySlot(n int) (slot, bool, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(s.address(), strconv.Itoa(guardPort)))
 	if err != nil {
 		f.Close()
-		return slot{}, false, nil
+		return slot{}, false, nil //nolint:nilerr // taken: the next one is tried
 	}
 	l.Close()
 	return s, true, nil

@@ -151,7 +151,7 @@ func testReadiness(f fixture) {
 	f.eventually("connections are refused", 5*time.Second, func(ctx context.Context) error {
 		_, err := get(ctx, service+"/name")
 		if !errors.Is(err, syscall.ECONNREFUSED) {
-			return fmt.Errorf("the error is %v", err)
+			return fmt.Errorf("the error is %w", err)
 		}
 		return nil
 	})

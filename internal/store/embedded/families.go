@@ -118,6 +118,7 @@ func (s *Store) Rotate(ctx context.Context, request store.RotateRequest) (store.
 			}
 		case store.Reused:
 			family, err = revokeFamily(tx, key, family, request.Now, request.Limits.Retention)
+		default: // nothing to write: unknown, expired or revoked
 		}
 		result.Family = family
 		return err

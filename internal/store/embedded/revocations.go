@@ -109,6 +109,7 @@ func endFamilies(tx *bbolt.Tx, entry revocation.Entry, seq uint64) error {
 			return err
 		}
 		return endFamily(tx, store.FamilyKey(key), family, seq, entry.Expires)
+	default: // keys and single tokens end no family
 	}
 	return nil
 }

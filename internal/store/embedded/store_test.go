@@ -213,7 +213,7 @@ func writeUntilKilled(t *testing.T, dir string) {
 				}
 				line, _ := json.Marshal(acknowledgement{token.Text().Reveal(), a.Family.Number, want})
 				out.Lock()
-				fmt.Printf("ACK %s\n", line)
+				fmt.Fprintf(os.Stdout, "ACK %s\n", line)
 				out.Unlock()
 			}
 		})
