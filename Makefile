@@ -38,7 +38,7 @@ image: ## the container image (needs docker or podman)
 	$${CONTAINER_TOOL:-docker} build --build-arg VERSION=$(VERSION) -t ghcr.io/keyturn/keyturn:$(VERSION) .
 
 .PHONY: generate
-generate: ## deep copies and CRDs from the types in api/
+generate: ## deep copies, CRDs and the API reference from the types in api/
 	./hack/generate.sh
 
 .PHONY: verify

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Generates what follows from the Go types of api/: the DeepCopy methods and the CRDs in config/crd/bases.
+# Generates what follows from the Go types of api/: the DeepCopy methods, the CRDs in config/crd/bases and the page
+# docs/api-reference.md.
 # RBAC is written by hand in config/rbac, because a generated role grows and nobody reads it.
 #
 # The generator is pinned in hack/tools/go.mod and built by Go; nothing else is fetched.
@@ -20,3 +21,5 @@ controller_gen crd:generateEmbeddedObjectMeta=false paths=./api/... output:crd:d
 mkdir -p config/crd/bases
 rm -f config/crd/bases/*.yaml
 cp "$fresh"/*.yaml config/crd/bases/
+
+go run ./hack/apidoc
