@@ -12,7 +12,7 @@ import (
 )
 
 // start runs the part of a cluster that turns workloads into pods, until the world ends.
-func (f *fleet) start() <-chan struct{} {
+func (f *fleet) start() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -27,7 +27,7 @@ func (f *fleet) start() <-chan struct{} {
 			}
 		}
 	}()
-	return done
+	f.w.ends = append(f.w.ends, done)
 }
 
 // tend makes pods for the workloads that exist and removes those of workloads that do not. Errors are tried again.

@@ -25,6 +25,7 @@ type fleet struct {
 	mu       sync.Mutex
 	replicas map[string]*fakeReplica
 	faults   map[string]fault // by component: what its replicas do
+	reads    int              // how often a replica was asked
 	broken   []string         // promises that were broken
 	secrets  map[string]bool  // private material that replicas were given
 	keep     []string         // kids that no edge may lose
@@ -72,6 +73,7 @@ func (f *fleet) Read(ctx context.Context, pod *corev1.Pod) (*snapshot.Status, er
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.reads++
 	does := f.faults[component]
 	if does.unreachable {
 		return nil, errors.New("connection refused")

@@ -82,6 +82,9 @@ func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1a
 		if err := r.projectJWKS(ctx, set, &seen.ring); err != nil {
 			return 0, err
 		}
+		if set.Status.RingDigest == "" && seen.ringSecret != nil && seen.ringSecret.CreationTimestamp.Before(&set.CreationTimestamp) {
+			r.recorder.Eventf(set, nil, corev1.EventTypeNormal, "RingAdopted", "Adopt", "Secret %s with %d keys was there: this set goes on with them", seen.ringSecret.Name, len(seen.ring.Keys))
+		}
 		reportSet(set, conds, seen, r.now())
 		return r.pause(&seen.plan), nil
 	}

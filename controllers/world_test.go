@@ -60,6 +60,7 @@ type world struct {
 	clock  *steppedClock
 	fleet  *fleet
 	writes atomic.Int64
+	ends   []<-chan struct{} // what has to end before the test does
 }
 
 // newWorld starts a manager in a namespace with nothing in it.
@@ -70,21 +71,22 @@ func newWorld(t *testing.T) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &world{T: t, ctx: ctx, ns: newNamespace(t), clock: &steppedClock{now: time.Now().UTC().Truncate(time.Second)}}
 	w.fleet = newFleet(w)
-	stopped := []<-chan struct{}{w.startManager(), w.fleet.start()}
+	w.startManager()
+	w.fleet.start()
 	t.Cleanup(func() {
 		w.noLeaks()
 		w.fleet.report(t)
 		cancel()
-		for _, s := range stopped {
+		for _, s := range w.ends {
 			<-s
 		}
 	})
 	return w
 }
 
-// startManager starts the controllers as they run in a cluster, on the API server's real watches. The channel closes
-// when they have stopped.
-func (w *world) startManager() <-chan struct{} {
+// startManager starts the controllers as they run in a cluster, on the API server's real watches, until the
+// world ends.
+func (w *world) startManager() {
 	w.Helper()
 	own := rest.CopyConfig(managerConfig)
 	own.Wrap(func(next http.RoundTripper) http.RoundTripper { return countWrites{next, &w.writes} })
@@ -108,7 +110,7 @@ func (w *world) startManager() <-chan struct{} {
 			w.Errorf("the manager ended: %v", err)
 		}
 	}()
-	return done
+	w.ends = append(w.ends, done)
 }
 
 // countWrites counts the requests that change something, Events aside.

@@ -1,0 +1,103 @@
+package controllers
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/keys"
+)
+
+// TestTwoManagers: two managers without leader election do the same work at once. The ring has one Active key at every
+// instant, and nothing is made twice.
+func TestTwoManagers(t *testing.T) {
+	w := newWorld(t)
+	w.startManager()
+	w.declare()
+	epoch := int64(0)
+	oneActive := func() string {
+		ring := w.ring()
+		if ring == nil {
+			return "there is no ring"
+		}
+		active := 0
+		for _, k := range ring.Keys {
+			if k.State == keys.Active {
+				active++
+			}
+		}
+		if active > 1 || epoch > 0 && active != 1 || ring.Epoch < epoch {
+			t.Fatalf("%d keys are active at epoch %d after %d", active, ring.Epoch, epoch)
+		}
+		epoch = ring.Epoch
+		return w.unhealthy()
+	}
+	w.eventually("settle", oneActive)
+	for range 3 {
+		next := w.ring().Standby().KID
+		w.step(25 * time.Hour)
+		w.request(w.clock.Now().String())
+		w.eventually("rotate", func() string {
+			if ring := w.ring(); ring.Active() == nil || ring.Active().KID != next {
+				return "another key signs"
+			}
+			return oneActive()
+		})
+	}
+	w.fleet.holds(w.ring().Active().KID)
+	a := &attack{world: w, before: w.ring()}
+	w.remove(a.ringSecret())
+	epoch = 0
+	w.eventually("both rebuild the ring", oneActive)
+	if w.ring().Active().KID != a.before.Active().KID || w.ring().Epoch < a.before.Epoch {
+		t.Error("another key signs, or the epoch fell")
+	}
+}
+
+// TestSteadyState: a settled system costs no write, whatever is polled.
+func TestSteadyState(t *testing.T) {
+	w := settled(t)
+	polled := func(times int) {
+		w.fleet.mu.Lock()
+		from := w.fleet.reads
+		w.fleet.mu.Unlock()
+		w.eventually("polls", func() string {
+			w.fleet.mu.Lock()
+			defer w.fleet.mu.Unlock()
+			if w.fleet.reads < from+times*6 { // two controllers, three replicas
+				return "not yet"
+			}
+			return ""
+		})
+	}
+	polled(2) // what settling left to do
+	before := w.writes.Load()
+	polled(4)
+	if n := w.writes.Load() - before; n != 0 {
+		t.Errorf("%d writes in a settled system", n)
+	}
+}
+
+// TestNobodyImportsControllers holds the dependency rule of docs/design.md, section 9.
+func TestNobodyImportsControllers(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.ImportPath}}: {{join .Imports \" \"}}", "../...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	found := 0
+	for line := range strings.Lines(string(out)) {
+		path, imports, _ := strings.Cut(line, ":")
+		for _, i := range strings.Fields(imports) {
+			if i != "github.com/keyturn/keyturn/controllers" {
+				continue
+			}
+			if found++; path != "github.com/keyturn/keyturn/cmd/manager" {
+				t.Errorf("%s imports controllers: only cmd/manager may", path)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("nobody imports controllers: the check saw nothing")
+	}
+}
