@@ -21,11 +21,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 	"github.com/keyturn/keyturn/hack/cluster/local"
@@ -75,6 +77,7 @@ type Stage struct {
 
 // Set builds the programs, starts everything and returns when users could log in.
 func Set(ctx context.Context, options Options) (*Stage, error) {
+	log.SetLogger(logr.Discard()) // the client library has nothing to say here
 	s := &Stage{options: options}
 	if err := s.set(ctx); err != nil {
 		return nil, errors.Join(err, s.Strike())
