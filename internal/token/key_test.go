@@ -325,3 +325,29 @@ func TestKeysDoNotPrint(t *testing.T) {
 		}
 	}
 }
+
+func TestBits(t *testing.T) {
+	for _, row := range []struct {
+		algorithm Algorithm
+		bits      int
+	}{{RS256, 2048}, {PS256, 3072}, {ES256, 0}, {EdDSA, 0}} {
+		key, err := Generate(row.algorithm, row.bits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := key.Public().Bits(); got != row.bits {
+			t.Errorf("%s: %d bits, want %d", row.algorithm, got, row.bits)
+		}
+	}
+}
+
+func TestLongNamesAreClippedInErrors(t *testing.T) {
+	key, err := Generate(ES256, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := edit(t, key.Public().JWK(), set("alg", strings.Repeat("A", 4000)))
+	if _, err := ParsePublic(long); err == nil || len(err.Error()) > 500 {
+		t.Errorf("error of %d bytes: %.100v", len(fmt.Sprint(err)), err)
+	}
+}
