@@ -22,6 +22,8 @@ type observedSet struct {
 	// damage says why the ring cannot be believed; empty: it can.
 	damage string
 	policy keys.Policy
+	// leftover tells that the only key is what a crash before the first ring leaves behind: the planner takes it up.
+	leftover bool
 	// material are the public halves of the private Secrets that exist and are sound, by sequence.
 	material map[int64]keys.Key
 	observed keys.Observed
@@ -44,6 +46,11 @@ func (r *signingKeySetReconciler) observeSet(ctx context.Context, set *keyturnv1
 	}
 	if err := r.observeMaterial(ctx, set, seen); err != nil {
 		return nil, err
+	}
+	if seen.ringSecret == nil {
+		if seen.leftover, err = r.isLeftover(ctx, set, seen.material); err != nil {
+			return nil, err
+		}
 	}
 	if seen.damage == "" {
 		seen.damage = distrust(set, seen)
@@ -109,6 +116,22 @@ func (r *signingKeySetReconciler) existingKey(ctx context.Context, set *keyturnv
 	return &public, true, nil
 }
 
+// isLeftover tells whether there is one key only, under the first name that nobody else has taken.
+func (r *signingKeySetReconciler) isLeftover(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, material map[int64]keys.Key) (bool, error) {
+	if len(material) != 1 {
+		return false, nil
+	}
+	for sequence := range material {
+		for lower := int64(1); lower < sequence; lower++ {
+			_, taken, err := r.existingKey(ctx, set, lower)
+			if err != nil || !taken || lower > maxSteps {
+				return false, err
+			}
+		}
+	}
+	return true, nil
+}
+
 // observeMaterial finds the private halves.
 func (r *signingKeySetReconciler) observeMaterial(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, seen *observedSet) error {
 	var list corev1.SecretList
@@ -164,8 +187,7 @@ func distrust(set *keyturnv1alpha1.SigningKeySet, seen *observedSet) string {
 		if status.Epoch > 0 {
 			return "the ring Secret was deleted"
 		}
-		// A lone first key is what a crash before the first ring leaves behind: the planner takes it up.
-		if _, first := seen.material[1]; len(seen.material) > 1 || len(seen.material) == 1 && !first {
+		if len(seen.material) > 0 && !seen.leftover {
 			return "there are keys of an earlier set of this name, and no ring"
 		}
 		return ""

@@ -1,0 +1,184 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/keys"
+	"github.com/keyturn/keyturn/internal/snapshot"
+)
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func TestNudges(t *testing.T) {
+	var n nudges
+	for i, row := range []struct {
+		pod      types.UID
+		revision int64
+		after    time.Duration
+		attempt  int
+		due      bool
+	}{
+		{"a", 1, 0, 1, true},
+		{"a", 1, nudgePause - time.Millisecond, 0, false},
+		{"b", 1, nudgePause - time.Millisecond, 1, true}, // each pod has its own pause
+		{"a", 1, nudgePause, 2, true},
+		{"a", 2, nudgePause, 1, true}, // a new revision does not wait
+		{"c", 1, 2 * time.Hour, 1, true},
+	} {
+		attempt, due := n.next(row.pod, row.revision, noon.Add(row.after))
+		if attempt != row.attempt || due != row.due {
+			t.Errorf("%d: attempt %d due %t, want %d %t", i, attempt, due, row.attempt, row.due)
+		}
+	}
+	if len(n.last) != 1 {
+		t.Errorf("%d pods are remembered two hours later", len(n.last))
+	}
+}
+
+func edgeAt(revision int64) replica {
+	return replica{pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "edge"}}, status: &snapshot.Status{Revision: revision}}
+}
+
+func TestGrantedTTL(t *testing.T) {
+	deaf := replica{pod: &corev1.Pod{}, err: errors.New("refused")}
+	signer := edgeAt(1)
+	signer.signer = true
+	for name, row := range map[string]struct {
+		policy, recorded, current, want time.Duration
+		replicas                        []replica
+	}{
+		"first document":           {15, 15, 0, 15, nil},
+		"ring has recorded less":   {60, 15, 15, 15, []replica{edgeAt(9)}},
+		"raised, all edges know":   {60, 60, 15, 60, []replica{edgeAt(9), edgeAt(10)}},
+		"raised, one edge lags":    {60, 60, 15, 15, []replica{edgeAt(9), edgeAt(8)}},
+		"raised, one edge is deaf": {60, 60, 15, 15, []replica{edgeAt(9), deaf}},
+		"raised, no edge runs":     {60, 60, 15, 60, []replica{signer}},
+		"lowered, one edge lags":   {5, 60, 60, 5, []replica{edgeAt(1)}},
+	} {
+		refs := &resolved{policy: &keyturnv1alpha1.TokenPolicy{}}
+		refs.policy.Spec.AccessToken.TTL.Duration = row.policy * time.Minute
+		var current *snapshot.Issuer
+		if row.current > 0 {
+			current = &snapshot.Issuer{Access: snapshot.AccessToken{TTL: snapshot.Duration(row.current * time.Minute)}}
+		}
+		if got := grantedTTL(refs, row.recorded*time.Minute, current, row.replicas, 9); got != row.want*time.Minute {
+			t.Errorf("%s: %s, want %dm", name, got, row.want)
+		}
+	}
+}
+
+func TestNextInWords(t *testing.T) {
+	for want, next := range map[string]*keys.NextTransition{
+		"none":                      nil,
+		"rotate 2026-12-21T12:00Z":  {KID: "k", To: keys.Active, NotBefore: noon.AddDate(0, 1, 0)},
+		"rotate 12:30:00Z":          {To: keys.Active, NotBefore: noon.Add(30 * time.Minute)},
+		"rotate waits":              {To: keys.Active, NotBefore: noon, BlockedBy: "x"},
+		"rotate now":                {To: keys.Active},
+		"publish now":               {To: keys.Published, NotBefore: noon},
+		"remove b41e02aa 12:59:59Z": {KID: "b41e02aabb", To: keys.Removed, NotBefore: noon.Add(time.Hour - time.Second)},
+	} {
+		if got := nextInWords(&keys.Plan{Next: next}, noon); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestLagging(t *testing.T) {
+	deaf := edgeAt(0)
+	deaf.status, deaf.err = nil, errors.New("dial: connection refused")
+	refusing := edgeAt(3)
+	refusing.status.Refused = &snapshot.Refusal{Revision: 4, Reason: "EpochFell", Message: "epoch 2 after 3"}
+	for want, r := range map[string]replica{
+		"edge has revision 40, wants 41":                       edgeAt(40),
+		"edge does not answer: dial: connection refused":       deaf,
+		"edge refused revision 4 (EpochFell: epoch 2 after 3)": refusing,
+	} {
+		if got := lagging(&r, 41); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// TestWithoutAddress: a message must be the same each time, or each poll would write a new status.
+func TestWithoutAddress(t *testing.T) {
+	read := &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: 41234}, Err: errors.New("connection reset by peer")}
+	for want, err := range map[string]error{
+		"read: connection reset by peer": &url.Error{Op: "Get", URL: "http://10.1.2.3:9090/status", Err: read},
+		"no answer within 2s":            &url.Error{Op: "Get", URL: "http://10.1.2.3:9090/status", Err: context.DeadlineExceeded},
+		"EOF":                            &url.Error{Op: "Get", URL: "http://10.1.2.3:9090/status", Err: errors.New("EOF")},
+	} {
+		if got := withoutAddress(err).Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestConditions(t *testing.T) {
+	var list []metav1.Condition
+	c := conditions{&list, 7}
+	c.good("A", "Fine", "100%% of %d", 3)
+	if bad := c.firstBad("A", "B"); bad == nil || bad.Type != "B" || bad.Reason != "Progressing" {
+		t.Errorf("a condition nobody has looked at counts as good: %+v", bad)
+	}
+	c.bad("B", "Broken", "%s", strings.Repeat("é", 2000))
+	b := c.find("B")
+	if len(b.Message) > 1024 || !utf8.ValidString(b.Message) || b.ObservedGeneration != 7 {
+		t.Errorf("%d bytes, generation %d", len(b.Message), b.ObservedGeneration)
+	}
+	if c.find("A").Message != "100% of 3" || c.firstBad("A") != nil || c.firstBad("A", "B").Type != "B" {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestAnnounce(t *testing.T) {
+	recorder := events.NewFakeRecorder(10)
+	b := &base{recorder: recorder}
+	on := func(kind, reason string, status metav1.ConditionStatus) metav1.Condition {
+		return metav1.Condition{Type: kind, Reason: reason, Status: status, Message: strings.Repeat("x", 1020)}
+	}
+	b.announce(&keyturnv1alpha1.SigningKeySet{},
+		[]metav1.Condition{on("Ready", "Ready", "True"), on("Published", "AsExpected", "True")},
+		[]metav1.Condition{
+			on("Ready", "KeyMaterialLost", "False"), on("Published", "AsExpected", "True"), // no change: no Event
+			on("KeyMaterialLost", "KeyMaterialLost", "True"), // a negative one that is new and bad
+			on("ClockSkewed", "AsExpected", "False"),         // and one that never was bad
+		})
+	close(recorder.Events)
+	var got []string
+	for line := range recorder.Events {
+		if len(line) > 1100 {
+			t.Errorf("a note of %d bytes is refused by the API server", len(line))
+		}
+		got = append(got, strings.Join(strings.Fields(line)[:5], " "))
+	}
+	want := []string{"Warning KeyMaterialLost Ready is False:", "Warning KeyMaterialLost KeyMaterialLost is True:"}
+	if !slices.Equal(got, want) {
+		t.Errorf("Events %q, want %q", got, want)
+	}
+}
+
+func TestCredible(t *testing.T) {
+	for n, want := range map[int64]bool{0: true, 1: true, countersEnd - 1: true, countersEnd: false, 1<<63 - 1: false, -1: false} {
+		if credible(1, n) != want {
+			t.Error(fmt.Sprint(n))
+		}
+	}
+	if got := floor(3, -1, 1<<60, 7); got != 7 {
+		t.Errorf("floor %d, want 7", got)
+	}
+}
