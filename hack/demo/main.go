@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -20,8 +21,13 @@ func main() {
 	keep := flag.Bool("keep", os.Getenv("KEEP") == "1", "leave everything running at the end until Ctrl-C")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once; what was started dies with this process
 	err := run(ctx, *keep)
 	stop()
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "\ndemo: interrupted; nothing is left running")
+		os.Exit(130)
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "\ndemo: %v\n", err)
 		os.Exit(1)
@@ -45,28 +51,32 @@ func run(ctx context.Context, keep bool) (err error) {
 	began := time.Now()
 	show.title("Keyturn on this machine")
 	show.text("Everything listens on loopback addresses and lives in " + dir + ".")
-	s, err := stage.Set(ctx, stage.Options{Root: root, Dir: dir, Listen: "127.0.0.1:8080", Progress: os.Stdout, Log: log})
-	if err != nil {
-		return fmt.Errorf("%w\ndetails: %s", err, log.Name())
-	}
 	defer func() {
-		show.text("\nStopping everything that was started …")
-		if stopErr := s.Strike(); err == nil {
-			err = stopErr
+		if ctx.Err() != nil {
+			err = ctx.Err() // whatever an interrupted step said
 		}
-		if err == nil {
-			err = os.RemoveAll(dir)
+		if err == nil || errors.Is(err, context.Canceled) {
+			err = errors.Join(err, os.RemoveAll(dir))
 		} else {
 			show.text("Logs are left in " + dir)
 		}
+	}()
+	s, err := stage.Set(ctx, stage.Options{Root: root, Dir: dir, Listen: "127.0.0.1:8080", Progress: os.Stdout, Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		show.text("\nStopping everything that was started …")
+		err = errors.Join(err, s.Strike())
 	}()
 	show.text(fmt.Sprintf("Ready after %.0f s.", time.Since(began).Seconds()))
 	play := &play{stage: s, show: show, user: s.User()}
 	if err := play.all(ctx); err != nil {
 		return err
 	}
+	verdict := play.verdict()
 	if keep {
-		play.keep(ctx)
+		return errors.Join(verdict, play.keep(ctx))
 	}
-	return play.verdict()
+	return verdict
 }

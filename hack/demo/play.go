@@ -185,7 +185,7 @@ func (p *play) theft(ctx context.Context) error {
 }
 
 // keep leaves the stage up until Ctrl-C.
-func (p *play) keep(ctx context.Context) {
+func (p *play) keep(ctx context.Context) error {
 	p.show.title("It goes on running. Ctrl-C stops it.")
 	fmt.Fprintf(p.show.out, `
   export KUBECONFIG=%s
@@ -196,6 +196,7 @@ func (p *play) keep(ctx context.Context) {
   curl -i %s/orders -H "Authorization: Bearer $ACCESS_TOKEN"
 `, p.stage.Cluster.Kubeconfig(), p.stage.Cluster.KubectlPath(), p.stage.URL, p.stage.URL, p.stage.URL)
 	<-ctx.Done()
+	return ctx.Err()
 }
 
 // verdict sums up; an error if anything was not as it should be.
