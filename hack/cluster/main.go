@@ -1,11 +1,14 @@
-// Command cluster runs a Kubernetes on this machine in one command, without root and without containers.
+// Command cluster runs a Kubernetes on this machine in one command, without root and without containers; or, with
+// --real, one with a real kubelet and containers, which needs Linux and root.
 //
 //	go run ./hack/cluster up [--dir D] [--bin-dir B] [--detach]   until Ctrl-C, or in the background
+//	go run ./hack/cluster up --real                               the same, with the image of this repository
 //	go run ./hack/cluster down [--dir D] [--purge]                stops one in the background
 //	go run ./hack/cluster assets                                  prints a directory for KUBEBUILDER_ASSETS
 //	go run ./hack/cluster kubectl [--dir D] -- get pods           a kubectl of the same version
 //
-// See the package docs of hack/cluster/local and hack/cluster/agent for what such a cluster is and is not.
+// See the package docs of hack/cluster/local, hack/cluster/agent and hack/cluster/node for what such clusters are and
+// are not.
 package main
 
 import (
@@ -24,7 +27,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keyturn/keyturn/hack/cluster/binaries"
+	"github.com/keyturn/keyturn/hack/cluster/image"
 	"github.com/keyturn/keyturn/hack/cluster/local"
+	"github.com/keyturn/keyturn/hack/cluster/node"
 )
 
 func main() {
@@ -60,10 +65,15 @@ func pidFile(dir string) string { return filepath.Join(dir, "pid") }
 
 func upCommand() *cobra.Command {
 	var o local.Options
-	var detach bool
+	var detach, real bool
 	cmd := &cobra.Command{
 		Use: "up", Short: "Start a cluster and run it until Ctrl-C", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if real {
+				if err := realNode(cmd.Context(), &o); err != nil {
+					return err
+				}
+			}
 			if detach {
 				return background(cmd.Context(), o)
 			}
@@ -74,8 +84,21 @@ func upCommand() *cobra.Command {
 	cmd.Flags().StringVar(&o.BinDir, "bin-dir", "bin", "directory of the programs that pods run")
 	cmd.Flags().StringVar(&o.AuditLog, "audit-log", "", "file for the API server's audit log")
 	cmd.Flags().DurationVar(&o.Agent.SyncPeriod, "sync-period", time.Minute, "how long a changed Secret can stay unnoticed in a mount")
+	cmd.Flags().BoolVar(&real, "real", false, "a real node with containerd and a kubelet, and the image of this repository in it; needs Linux and root")
 	cmd.Flags().BoolVar(&detach, "detach", false, "return when the cluster is ready, and let it run until \"down\"")
 	return cmd
+}
+
+// realNode asks for a real node with Keyturn's image. What the machine lacks is said before anything is built.
+func realNode(ctx context.Context, o *local.Options) error {
+	if err := node.Check(); err != nil {
+		return err
+	}
+	o.Node = local.RealNode
+	fmt.Fprintf(os.Stderr, "compiling and packing the image %s\n", image.Keyturn)
+	built, err := image.Build(ctx, "", filepath.Join(o.Dir, "images"))
+	o.Images = []string{built.Path}
+	return err
 }
 
 func foreground(ctx context.Context, o local.Options) (err error) {
@@ -102,7 +125,7 @@ func tell(kubeconfig, kubectl string) {
 
 // background starts this program again in a session of its own, and waits until it has written its pid.
 func background(ctx context.Context, o local.Options) error {
-	found, err := (binaries.Finder{Log: os.Stderr}).Ensure(ctx, binaries.Etcd, binaries.APIServer, binaries.ControllerManager, binaries.Kubectl)
+	found, err := (binaries.Finder{Log: os.Stderr}).Ensure(ctx, local.Programs(o.Node)...)
 	if err != nil {
 		return err
 	}
@@ -126,7 +149,11 @@ func background(ctx context.Context, o local.Options) error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(program, "up", "--dir", o.Dir, "--bin-dir", o.BinDir, "--audit-log", o.AuditLog, "--sync-period", o.Agent.SyncPeriod.String())
+	args := []string{"up", "--dir", o.Dir, "--bin-dir", o.BinDir, "--audit-log", o.AuditLog, "--sync-period", o.Agent.SyncPeriod.String()}
+	if o.Node == local.RealNode {
+		args = append(args, "--real")
+	}
+	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {

@@ -128,8 +128,7 @@ func (c *Cluster) startAPIServer() (*program, error) {
 	p := c.pki
 	args := []string{
 		"--etcd-servers", fmt.Sprintf("http://%s:%d", c.slot.address(), c.ports.etcd),
-		"--bind-address", c.slot.address(), "--secure-port", fmt.Sprint(guardPort), "--advertise-address", c.slot.address(),
-		"--endpoint-reconciler-type", "none", // its EndpointSlice would be refused: a loopback address
+		"--bind-address", c.slot.address(), "--secure-port", fmt.Sprint(guardPort), "--advertise-address", c.slot.host(),
 		"--service-cluster-ip-range", c.slot.services(),
 		"--tls-cert-file", p.path("apiserver.crt"), "--tls-private-key-file", p.path("apiserver.key"),
 		"--client-ca-file", p.path("ca.crt"),
@@ -140,7 +139,13 @@ func (c *Cluster) startAPIServer() (*program, error) {
 		"--requestheader-extra-headers-prefix", "X-Remote-Extra-",
 		"--service-account-issuer", "https://kubernetes.default.svc.cluster.local",
 		"--service-account-key-file", p.path("sa.pub"), "--service-account-signing-key-file", p.path("sa.key"),
-		"--authorization-mode", "RBAC", "--allow-privileged", "--profiling=false", "--shutdown-delay-duration=0s", "--v", "1",
+		"--allow-privileged", "--profiling=false", "--shutdown-delay-duration=0s", "--v", "1",
+	}
+	if c.opts.Node == RealNode {
+		args = append(args, "--authorization-mode", "Node,RBAC", "--enable-admission-plugins", "NodeRestriction")
+	} else {
+		// Its own EndpointSlice would be refused: a loopback address.
+		args = append(args, "--authorization-mode", "RBAC", "--endpoint-reconciler-type", "none")
 	}
 	if c.opts.AuditLog != "" {
 		policy := filepath.Join(c.dir, "audit-policy.yaml")
@@ -157,10 +162,14 @@ func (c *Cluster) startAPIServer() (*program, error) {
 }
 
 func (c *Cluster) startControllerManager() (*program, error) {
-	p, conf := c.pki, filepath.Join(c.dir, "pki", "kube-controller-manager.kubeconfig")
+	p, conf := c.pki, c.kubeconfigOf(binaries.ControllerManager)
+	without := withoutControllers
+	if c.opts.Node == RealNode {
+		without = withoutCloud
+	}
 	return c.run(binaries.ControllerManager, "--kubeconfig", conf, "--authentication-kubeconfig", conf, "--authorization-kubeconfig", conf,
 		"--service-account-private-key-file", p.path("sa.key"), "--root-ca-file", p.path("ca.crt"),
-		"--use-service-account-credentials", "--leader-elect=false", "--authentication-tolerate-lookup-failure", "--controllers", "*,-"+strings.Join(withoutControllers, ",-"),
+		"--use-service-account-credentials", "--leader-elect=false", "--authentication-tolerate-lookup-failure", "--controllers", "*,-"+strings.Join(without, ",-"),
 		"--cluster-signing-cert-file", p.path("ca.crt"), "--cluster-signing-key-file", p.path("ca.key"),
 		"--bind-address", c.slot.address(), "--secure-port", fmt.Sprint(c.ports.controllerManager), "--v", "1")
 }

@@ -8,6 +8,9 @@
 //
 // It is for trying and testing. Read the package doc of hack/cluster/agent for what a pod gets here.
 //
+// With Options.Node set to RealNode it is a Kubernetes with nothing replaced: kube-scheduler, every controller, and the
+// kubelet, kube-proxy, containerd and runc of hack/cluster/node in place of the agent. That needs root.
+//
 // Nothing outlives the process that called Start, however that process ends. Up to 16 clusters run side
 // by side, each with its own share of the loopback network.
 package local
@@ -27,10 +30,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/keyturn/keyturn/hack/cluster/agent"
 	"github.com/keyturn/keyturn/hack/cluster/binaries"
+	"github.com/keyturn/keyturn/hack/cluster/node"
 )
 
 // Options of a cluster. The zero value is a cluster in a temporary directory that is removed by Stop.
@@ -47,8 +50,12 @@ type Options struct {
 	AuditLog, AuditPolicy string
 	// APIServerArgs are added to the API server's command line.
 	APIServerArgs []string
-	// WithoutNode leaves the node agent out: pods stay Pending.
+	// WithoutNode leaves the node out: pods stay Pending.
 	WithoutNode bool
+	// Node says what runs the pods; the zero value is the agent. It must be the same each time in one Dir.
+	Node Kind
+	// Images are tarballs in the OCI layout that a real node gets before the first pod runs.
+	Images []string
 	// Finder gets the Kubernetes programs. Its Log is Options.Log if it has none.
 	Finder binaries.Finder
 	// Agent adjusts the node agent. Start fills in what concerns the cluster: names, addresses and directories.
@@ -61,7 +68,7 @@ type Cluster struct {
 	dir         string
 	temporary   bool
 	slot        slot
-	ports       struct{ etcd, etcdPeer, controllerManager, node int }
+	ports       struct{ etcd, etcdPeer, controllerManager, node, scheduler int }
 	pki         *pki
 	programs    map[string]string
 	mu          sync.Mutex // guards running
@@ -71,6 +78,7 @@ type Cluster struct {
 	agent       *agent.Agent
 	stopAgent   context.CancelFunc
 	agentDone   chan struct{}
+	node        *node.Node
 	stop        sync.Once
 	stopErr     error
 }
@@ -92,8 +100,12 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 }
 
 func (c *Cluster) start(ctx context.Context) (err error) {
-	c.programs, err = c.opts.Finder.Ensure(ctx, binaries.Etcd, binaries.APIServer, binaries.ControllerManager, binaries.Kubectl)
-	if err != nil {
+	if c.opts.Node == RealNode {
+		if err := node.Check(); err != nil {
+			return err
+		}
+	}
+	if c.programs, err = c.opts.Finder.Ensure(ctx, Programs(c.opts.Node)...); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -122,7 +134,12 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 		}
 	default:
 	}
-	if err := c.startAgent(ctx); err != nil {
+	if c.opts.Node == RealNode {
+		err = c.startRealNode(ctx)
+	} else {
+		err = c.startAgent(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	if err := c.await(ctx, manager, c.managerURL()); err != nil {
@@ -163,43 +180,13 @@ func (c *Cluster) prepare() (err error) {
 	if c.slot, err = takeSlot(c.dir); err != nil {
 		return err
 	}
-	ports, err := freePorts(c.slot.address(), 4)
+	c.slot.real = c.opts.Node == RealNode
+	ports, err := freePorts(c.slot.address(), 5)
 	if err != nil {
 		return err
 	}
-	c.ports.etcd, c.ports.etcdPeer, c.ports.controllerManager, c.ports.node = ports[0], ports[1], ports[2], ports[3]
+	c.ports.etcd, c.ports.etcdPeer, c.ports.controllerManager, c.ports.node, c.ports.scheduler = ports[0], ports[1], ports[2], ports[3], ports[4]
 	return c.certificates()
-}
-
-func (c *Cluster) startAgent(ctx context.Context) error {
-	if c.opts.WithoutNode {
-		return nil
-	}
-	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(c.dir, "pki", "agent.kubeconfig"))
-	if err != nil {
-		return err
-	}
-	o := c.opts.Agent
-	o.Dir, o.BinDir, o.Log = c.dir, c.opts.BinDir, c.opts.Log
-	o.NodeAddress, o.NodePort, o.PodNetwork = c.slot.address(), c.ports.node, c.slot.pods()
-	c.agent, err = agent.New(config, o)
-	if err != nil {
-		return err
-	}
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	c.stopAgent, c.agentDone = cancel, make(chan struct{})
-	go func() {
-		defer close(c.agentDone)
-		c.agent.Run(run)
-	}()
-	select {
-	case <-c.agent.Ready():
-		return nil
-	case <-c.agentDone:
-		return fmt.Errorf("the node agent did not start: %w", c.agent.Err())
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // awaitServiceAccount waits for what the admission of every pod needs, and for what its token volume mounts.
@@ -252,7 +239,10 @@ func (c *Cluster) ServiceNetwork() string { return c.slot.services() }
 // PodNetwork is the CIDR of the pods, inside 127.0.0.0/8.
 func (c *Cluster) PodNetwork() string { return c.slot.pods() }
 
-// Agent is the node agent; nil when Options.WithoutNode was set.
+// HostAddress is the address of this machine as pods see it.
+func (c *Cluster) HostAddress() string { return c.slot.host() }
+
+// Agent is the node agent; nil when there is none.
 func (c *Cluster) Agent() *agent.Agent { return c.agent }
 
 // Pids lists the processes of the control plane and of the pods that run now.
@@ -266,16 +256,22 @@ func (c *Cluster) Pids() []int {
 	if c.agent != nil {
 		pids = append(pids, c.agent.Pids()...)
 	}
+	if c.node != nil {
+		pids = append(pids, c.node.Pid())
+	}
 	return pids
 }
 
-// Stop ends the pods (SIGTERM, then SIGKILL after at most two seconds), then the control plane, and
+// Stop ends the pods (SIGTERM, then SIGKILL after at most two seconds; a real node is killed), then the control plane, and
 // returns when no process is left. A temporary directory is removed. Calling it again does nothing.
 func (c *Cluster) Stop() error {
 	c.stop.Do(func() {
 		if c.stopAgent != nil {
 			c.stopAgent()
 			<-c.agentDone
+		}
+		if c.node != nil {
+			c.stopErr = c.node.Stop()
 		}
 		for i := len(c.running) - 1; i >= 0; i-- {
 			if c.running[i].name == binaries.Etcd {
@@ -288,7 +284,7 @@ func (c *Cluster) Stop() error {
 			c.slot.release()
 		}
 		if c.temporary {
-			c.stopErr = os.RemoveAll(c.dir)
+			c.stopErr = errors.Join(c.stopErr, os.RemoveAll(c.dir))
 		}
 	})
 	return c.stopErr

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/keyturn/keyturn/hack/cluster/node"
 )
 
 // slots is how many clusters can run on one machine at the same time.
@@ -21,18 +23,48 @@ const slots = 16
 //	127.(96+n).0.0/16  services
 //	127.(112+n).0.1    the control plane and the node
 //
+// With a real node, pods and services have the addresses of [node.NetworkOf] instead.
+//
 // A lock on a file in the temporary directory holds it; the kernel gives it back when the process ends.
 type slot struct {
 	number int
 	file   *os.File
+	real   bool
 }
 
-func (s slot) pods() string     { return fmt.Sprintf("127.%d.0.0/16", 80+s.number) }
-func (s slot) services() string { return fmt.Sprintf("127.%d.0.0/16", 96+s.number) }
-func (s slot) address() string  { return fmt.Sprintf("127.%d.0.1", 112+s.number) }
+func (s slot) network() node.Network { return node.NetworkOf(s.number) }
+
+func (s slot) pods() string {
+	if s.real {
+		return s.network().Pods
+	}
+	return fmt.Sprintf("127.%d.0.0/16", 80+s.number)
+}
+
+func (s slot) services() string {
+	if s.real {
+		return s.network().Services
+	}
+	return fmt.Sprintf("127.%d.0.0/16", 96+s.number)
+}
+
+// address is where the control plane listens, host how the node and its pods reach it.
+func (s slot) address() string { return fmt.Sprintf("127.%d.0.1", 112+s.number) }
+
+func (s slot) host() string {
+	if s.real {
+		return s.network().Host
+	}
+	return s.address()
+}
 
 // firstService is the address that the API server gives to the Service default/kubernetes.
-func (s slot) firstService() string { return fmt.Sprintf("127.%d.0.1", 96+s.number) }
+func (s slot) firstService() string {
+	if s.real {
+		return s.network().FirstService
+	}
+	return fmt.Sprintf("127.%d.0.1", 96+s.number)
+}
 
 func (s slot) release() { s.file.Close() }
 
@@ -78,7 +110,7 @@ func trySlot(n int) (slot, bool, error) {
 		f.Close()
 		return slot{}, false, fmt.Errorf("locking %s: %w", name, err)
 	}
-	s := slot{n, f}
+	s := slot{number: n, file: f}
 	// Another user's cluster has other lock files: ask the network too.
 	l, err := net.Listen("tcp", net.JoinHostPort(s.address(), strconv.Itoa(guardPort)))
 	if err != nil {

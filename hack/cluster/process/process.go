@@ -43,9 +43,9 @@ var starter = sync.OnceValue(func() chan<- request {
 })
 
 // Start starts cmd in a process group of its own. The output of cmd should be files or nil: a pipe
-// would be held open by grandchildren.
+// would be held open by grandchildren. What cmd.SysProcAttr asks for besides, such as namespaces, is kept.
 func Start(cmd *exec.Cmd) (*Process, error) {
-	cmd.SysProcAttr = attributes()
+	cmd.SysProcAttr = attributes(cmd.SysProcAttr)
 	reply := make(chan error, 1)
 	starter() <- request{cmd, reply}
 	if err := <-reply; err != nil {

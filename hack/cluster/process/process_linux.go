@@ -7,8 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+func attributes(wanted *syscall.SysProcAttr) *syscall.SysProcAttr {
+	var a syscall.SysProcAttr
+	if wanted != nil {
+		a = *wanted
+	}
+	a.Setpgid, a.Pdeathsig = true, syscall.SIGKILL
+	return &a
 }
 
 // awaitExit returns when the child has ended, without reaping it.
