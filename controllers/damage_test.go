@@ -61,7 +61,7 @@ func (w *world) inflict(d damage) {
 	d.do(a)
 	looks := 0
 	w.eventually("repair", func() string {
-		if looks++; d.rotates && looks%8 == 0 { // an heir settles for the clock margin before it signs
+		if looks++; d.rotates && looks%4 == 0 { // an heir settles for the clock margin before it signs
 			w.step(10 * time.Second)
 		}
 		if objection := w.unhealthy(); objection != "" {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 	"github.com/keyturn/keyturn/internal/keys"
@@ -44,6 +45,10 @@ func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alp
 	if found := seen.plan.Found(keys.RestoreDetected); found != nil {
 		remains.Restored, why = true, found.Message
 		conds.good(keyturnv1alpha1.ConditionRestoreDetected, keyturnv1alpha1.ReasonRingRestored, "%s", why)
+		// First the status: once the ring is mended, nothing shows what it was.
+		if err := r.client.Status().Update(ctx, set, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {
+			return err
+		}
 	} else if found := seen.plan.Found(keys.RingInvalid); found != nil {
 		why = found.Message
 	}

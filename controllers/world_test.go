@@ -60,7 +60,9 @@ type world struct {
 	clock  *steppedClock
 	fleet  *fleet
 	writes atomic.Int64
-	ends   []<-chan struct{} // what has to end before the test does
+	// stopManager ends the manager that was started last.
+	stopManager func()
+	ends        []<-chan struct{} // what has to end before the test does
 }
 
 // newWorld starts a manager in a namespace with nothing in it.
@@ -103,10 +105,16 @@ func (w *world) startManager() {
 	if err := Setup(mgr, Options{Image: testImage, Status: w.fleet, Now: w.clock.Now, SteadyPoll: time.Second}); err != nil {
 		w.Fatal(err)
 	}
+	ctx, stop := context.WithCancel(w.ctx)
 	done := make(chan struct{})
+	w.stopManager = func() {
+		stop()
+		<-done
+	}
 	go func() {
 		defer close(done)
-		if err := mgr.Start(w.ctx); err != nil {
+		defer stop()
+		if err := mgr.Start(ctx); err != nil {
 			w.Errorf("the manager ended: %v", err)
 		}
 	}()
