@@ -30,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/hack/cluster/image"
 	"github.com/keyturn/keyturn/hack/cluster/local"
 	"github.com/keyturn/keyturn/hack/nginx"
 )
@@ -56,6 +57,8 @@ type Options struct {
 	Progress io.Writer
 	// Log is told every detail of the cluster.
 	Log io.Writer
+	// Real runs everything in containers on a real kubelet, which needs root: see hack/cluster/node.
+	Real bool
 	// Samples edits the sample manifests before they are applied; nil: as they are.
 	Samples func(manifests string) string
 }
@@ -71,6 +74,7 @@ type Stage struct {
 	NginxPath string
 
 	options     Options
+	image       image.Built
 	application *application
 	nginx       *nginx.Server
 }
@@ -145,7 +149,11 @@ func (s *Stage) kubectlWith(ctx context.Context, input string, args ...string) (
 	return out.String(), nil
 }
 
-func (s *Stage) build(ctx context.Context) error {
+func (s *Stage) build(ctx context.Context) (err error) {
+	if s.options.Real {
+		s.image, err = image.Build(ctx, s.options.Root, filepath.Join(s.options.Dir, "images"))
+		return err
+	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", s.binDir()+"/", "./cmd/manager", "./cmd/tokenservice", "./cmd/extauthz")
 	cmd.Dir = s.options.Root
 	out, err := cmd.CombinedOutput()
@@ -156,15 +164,6 @@ func (s *Stage) build(ctx context.Context) error {
 }
 
 func (s *Stage) binDir() string { return filepath.Join(s.options.Dir, "bin") }
-
-func (s *Stage) findNginx(ctx context.Context) error {
-	cache, err := CacheDir()
-	if err != nil {
-		return err
-	}
-	s.NginxPath, err = nginx.Find(ctx, cache, s.options.Progress)
-	return err
-}
 
 // CacheDir is where programs are kept that were built or fetched: $KEYTURN_CACHE, or keyturn in the user's cache.
 func CacheDir() (string, error) {
@@ -179,6 +178,9 @@ func (s *Stage) startCluster(ctx context.Context) (err error) {
 	options := local.Options{Dir: filepath.Join(s.options.Dir, "cluster"), BinDir: s.binDir(), Log: s.options.Log}
 	options.Finder.Log = s.options.Progress
 	options.AuditLog = filepath.Join(s.options.Dir, "audit.log")
+	if s.options.Real {
+		options.Node, options.Images = local.RealNode, []string{s.image.Path}
+	}
 	if s.Cluster, err = local.Start(ctx, options); err != nil {
 		return err
 	}
@@ -215,6 +217,10 @@ func (s *Stage) applySamples(ctx context.Context) error {
 	if s.options.Samples != nil {
 		manifests = s.options.Samples(manifests)
 	}
+	if s.options.Real { // nginx is on this machine, which pods see under an address of its own
+		proxies := "- 127.0.0.0/8\n"
+		manifests = strings.ReplaceAll(manifests, proxies, proxies+"  - "+s.Cluster.HostAddress()+"/32\n")
+	}
 	manifests = strings.ReplaceAll(manifests, sampleIssuer, s.URL)
 	_, err = s.kubectlWith(ctx, manifests, "apply", "-f", "-")
 	return err
@@ -243,32 +249,6 @@ func (s *Stage) awaitReady(ctx context.Context) error {
 		return fmt.Errorf("%w\n%s", err, state)
 	}
 	_, err = s.Kubectl(ctx, "rollout", "status", "-n", Namespace, "deployment/"+Service+"-extauthz", "--timeout=60s")
-	return err
-}
-
-func (s *Stage) startNginx(ctx context.Context) (err error) {
-	if s.application, err = startApplication(); err != nil {
-		return err
-	}
-	recipe, err := os.ReadFile(filepath.Join(s.options.Root, "docs", "ingress", "nginx.conf"))
-	if err != nil {
-		return err
-	}
-	addresses := nginx.Addresses{Listen: strings.TrimPrefix(s.URL, "http://"), Application: s.application.address}
-	if addresses.ExtAuthz, err = s.ServiceAddress(ctx, Service+"-extauthz", "http"); err != nil {
-		return err
-	}
-	if addresses.TokenService, err = s.ServiceAddress(ctx, Service+"-tokenservice", "http"); err != nil {
-		return err
-	}
-	dir := filepath.Join(s.options.Dir, "nginx")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	if err := nginx.Configure(dir, string(recipe), addresses); err != nil {
-		return err
-	}
-	s.nginx, err = nginx.Start(ctx, s.NginxPath, dir, addresses.Listen)
 	return err
 }
 
