@@ -6,6 +6,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY api api
 COPY cmd cmd
+COPY config/rbac config/rbac
 COPY controllers controllers
 COPY internal internal
 RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o /out/ ./cmd/manager ./cmd/tokenservice ./cmd/extauthz

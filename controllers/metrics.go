@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -53,11 +54,11 @@ func newObjectMetrics(registry prometheus.Registerer) *objectMetrics {
 // shownStates are the states that a key of the ring can be in, and countedStates those that it can move to.
 var (
 	shownStates   = []keyturnv1alpha1.KeyState{keyturnv1alpha1.KeyPending, keyturnv1alpha1.KeyPublished, keyturnv1alpha1.KeyActive, keyturnv1alpha1.KeyRetiring}
-	countedStates = append(shownStates, keyturnv1alpha1.KeyRemoved, keyturnv1alpha1.KeyRevoked)
+	countedStates = slices.Concat(shownStates, []keyturnv1alpha1.KeyState{keyturnv1alpha1.KeyRemoved, keyturnv1alpha1.KeyRevoked})
 )
 
-// set shows what the status of a SigningKeySet says.
-func (m *objectMetrics) set(set *keyturnv1alpha1.SigningKeySet) {
+// observeSet shows what the status of a SigningKeySet says.
+func (m *objectMetrics) observeSet(set *keyturnv1alpha1.SigningKeySet) {
 	status, at := &set.Status, prometheus.Labels{"namespace": set.Namespace, "name": set.Name}
 	m.epoch.With(at).Set(float64(status.Epoch))
 	m.revision.With(at).Set(float64(status.JWKSRevision))
@@ -76,7 +77,7 @@ func (m *objectMetrics) set(set *keyturnv1alpha1.SigningKeySet) {
 	for _, state := range countedStates { // a counter that begins at one hides its first event from rate()
 		m.transitions.WithLabelValues(set.Namespace, set.Name, string(state)).Add(0)
 	}
-	condition(m.setCondition, set.Namespace, set.Name, status.Conditions)
+	truth(m.setCondition, set.Namespace, set.Name, status.Conditions)
 }
 
 // propagation shows how many replicas have what they should have.
@@ -90,9 +91,9 @@ func (m *objectMetrics) transition(set *keyturnv1alpha1.SigningKeySet, to keys.S
 	m.transitions.WithLabelValues(set.Namespace, set.Name, string(to)).Inc()
 }
 
-// service shows what the status of a TokenService says.
-func (m *objectMetrics) service(tsvc *keyturnv1alpha1.TokenService) {
-	condition(m.serviceCondition, tsvc.Namespace, tsvc.Name, tsvc.Status.Conditions)
+// observeService shows what the status of a TokenService says.
+func (m *objectMetrics) observeService(tsvc *keyturnv1alpha1.TokenService) {
+	truth(m.serviceCondition, tsvc.Namespace, tsvc.Name, tsvc.Status.Conditions)
 }
 
 // forgetSet removes everything about a SigningKeySet that is gone.
@@ -118,7 +119,7 @@ func instant(vec *prometheus.GaugeVec, at time.Time, labels ...string) {
 	vec.WithLabelValues(labels...).Set(float64(at.Unix()))
 }
 
-func condition(vec *prometheus.GaugeVec, namespace, name string, list []metav1.Condition) {
+func truth(vec *prometheus.GaugeVec, namespace, name string, list []metav1.Condition) {
 	for i := range list {
 		value := 0.0
 		if list[i].Status == metav1.ConditionTrue {

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -25,6 +26,9 @@ type signingKeySetReconciler struct{ *base }
 func (r *signingKeySetReconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	var set keyturnv1alpha1.SigningKeySet
 	if err := r.client.Get(ctx, request.NamespacedName, &set); err != nil {
+		if apierrors.IsNotFound(err) {
+			processMetrics().forgetSet(request.NamespacedName)
+		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	deleting := !set.DeletionTimestamp.IsZero()
@@ -51,6 +55,7 @@ func (r *signingKeySetReconciler) Reconcile(ctx context.Context, request reconci
 		conds.bad(keyturnv1alpha1.ConditionReady, keyturnv1alpha1.ReasonInUse, "deletion waits, and the keys go on: TokenService %s still signs with this set; delete it first", users[0].Name)
 	}
 	set.Status.ObservedGeneration = set.Generation
+	processMetrics().observeSet(&set)
 	if !equality.Semantic.DeepEqual(before, &set.Status) {
 		if updateErr := r.client.Status().Update(ctx, &set, client.FieldOwner(keyturnv1alpha1.ManagerName)); updateErr != nil {
 			return r.outcome(updateErr, 0)
@@ -86,6 +91,7 @@ func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1a
 			r.recorder.Eventf(set, nil, corev1.EventTypeNormal, "RingAdopted", "Adopt", "Secret %s with %d keys was there: this set goes on with them", seen.ringSecret.Name, len(seen.ring.Keys))
 		}
 		reportSet(set, conds, seen, r.now())
+		processMetrics().propagation(set, &seen.plan)
 		return r.pause(&seen.plan), nil
 	}
 	return pollWaiting, nil
@@ -125,6 +131,7 @@ func (r *signingKeySetReconciler) carryOut(ctx context.Context, set *keyturnv1al
 
 // recordTransition tells a step as an Event.
 func (r *signingKeySetReconciler) recordTransition(set *keyturnv1alpha1.SigningKeySet, t keys.Transition) {
+	processMetrics().transition(set, t.To)
 	from := string(t.From)
 	if from == "" {
 		from = "new"

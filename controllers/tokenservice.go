@@ -28,6 +28,9 @@ type tokenServiceReconciler struct {
 func (r *tokenServiceReconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	var tsvc keyturnv1alpha1.TokenService
 	if err := r.client.Get(ctx, request.NamespacedName, &tsvc); err != nil {
+		if apierrors.IsNotFound(err) {
+			processMetrics().forgetService(request.NamespacedName)
+		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if !tsvc.DeletionTimestamp.IsZero() {
@@ -38,6 +41,7 @@ func (r *tokenServiceReconciler) Reconcile(ctx context.Context, request reconcil
 	after, err := r.reconcile(ctx, &tsvc, conds)
 	sumUpService(conds, err)
 	tsvc.Status.ObservedGeneration = tsvc.Generation
+	processMetrics().observeService(&tsvc)
 	if !equality.Semantic.DeepEqual(before, &tsvc.Status) {
 		if updateErr := r.client.Status().Update(ctx, &tsvc, client.FieldOwner(keyturnv1alpha1.ManagerName)); updateErr != nil {
 			return r.outcome(updateErr, 0)

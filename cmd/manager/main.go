@@ -47,6 +47,7 @@ func command() *cobra.Command {
 	cmd.Flags().StringVar(&f.health, "health-listen", ":8081", "address of /healthz and /readyz")
 	cmd.Flags().BoolVar(&f.leaderElect, "leader-elect", false, "let one manager of several work at a time")
 	cmd.Flags().StringVar(&f.namespace, "leader-election-namespace", os.Getenv("POD_NAMESPACE"), "namespace of the lease (default $POD_NAMESPACE)")
+	cmd.AddCommand(checkCommand())
 	return cmd
 }
 
