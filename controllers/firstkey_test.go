@@ -51,7 +51,7 @@ func TestFirstKey(t *testing.T) {
 		t.Errorf("edgeGRPC %q", got)
 	}
 	var policy keyturnv1alpha1.TokenPolicy
-	if w.get(&policy, policyName); policy.Status.UsedBy == nil || *policy.Status.UsedBy != 1 || condition(policy.Status.Conditions, "Accepted") != "True Accepted" {
+	if w.get(&policy, policyName); policy.Status.UsedBy == nil || *policy.Status.UsedBy != 1 || shows(policy.Status.Conditions, "Accepted") != "True Accepted" {
 		t.Errorf("the policy shows %+v", policy.Status)
 	}
 	w.firstDocuments(ring)

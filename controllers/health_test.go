@@ -76,8 +76,8 @@ func (w *world) issuerDocument() (snapshot.Issuer, error) {
 	return snapshot.DecodeIssuer(secret.Data[snapshotKey])
 }
 
-// condition says a condition in one word: status and reason.
-func condition(list []metav1.Condition, kind string) string {
+// shows says a condition in one word: status and reason.
+func shows(list []metav1.Condition, kind string) string {
 	c := meta.FindStatusCondition(list, kind)
 	if c == nil {
 		return "none"
@@ -88,7 +88,7 @@ func condition(list []metav1.Condition, kind string) string {
 // want compares conditions, given as type and "status reason"; it returns the first that differs, empty if none.
 func want(list []metav1.Condition, pairs ...string) string {
 	for i := 0; i < len(pairs); i += 2 {
-		if got := condition(list, pairs[i]); got != pairs[i+1] {
+		if got := shows(list, pairs[i]); got != pairs[i+1] {
 			return fmt.Sprintf("%s is %s, want %s", pairs[i], got, pairs[i+1])
 		}
 	}
@@ -171,10 +171,10 @@ func (w *world) badDocuments(ring *keys.Ring) string {
 func (w *world) badStatus(ring *keys.Ring) string {
 	set, service := w.set(), w.service()
 	s := set.Status
-	if c := condition(s.Conditions, keyturnv1alpha1.ConditionReady); c != "True Ready" {
+	if c := shows(s.Conditions, keyturnv1alpha1.ConditionReady); c != "True Ready" {
 		return "the set's Ready is " + c
 	}
-	if c := condition(service.Status.Conditions, keyturnv1alpha1.ConditionReady); c != "True Ready" {
+	if c := shows(service.Status.Conditions, keyturnv1alpha1.ConditionReady); c != "True Ready" {
 		return "the service's Ready is " + c
 	}
 	if s.ActiveKid != ring.Active().KID || s.Active != short(s.ActiveKid) || s.StandbyKid != ring.Standby().KID || s.Epoch != ring.Epoch ||

@@ -71,7 +71,7 @@ func TestMissingSet(t *testing.T) {
 	w.create(w.newSet())
 	w.eventually("settle", func() string {
 		// Ready means ready: never before a replica has loaded a document.
-		if s := w.service().Status; condition(s.Conditions, "Ready") == "True Ready" && s.Replicas != "1/1" {
+		if s := w.service().Status; shows(s.Conditions, "Ready") == "True Ready" && s.Replicas != "1/1" {
 			t.Fatalf("Ready with %s token services", s.Replicas)
 		}
 		return w.unhealthy()
