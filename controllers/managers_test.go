@@ -55,25 +55,29 @@ func TestTwoManagers(t *testing.T) {
 	}
 }
 
+// polls waits until both controllers have asked all three replicas so many times.
+func (w *world) polls(times int) {
+	w.Helper()
+	reads := func() int {
+		w.fleet.mu.Lock()
+		defer w.fleet.mu.Unlock()
+		return w.fleet.reads
+	}
+	from := reads()
+	w.eventually("polls", func() string {
+		if reads() < from+times*6 {
+			return "not yet"
+		}
+		return ""
+	})
+}
+
 // TestSteadyState: a settled system costs no write, whatever is polled.
 func TestSteadyState(t *testing.T) {
 	w := settled(t)
-	polled := func(times int) {
-		w.fleet.mu.Lock()
-		from := w.fleet.reads
-		w.fleet.mu.Unlock()
-		w.eventually("polls", func() string {
-			w.fleet.mu.Lock()
-			defer w.fleet.mu.Unlock()
-			if w.fleet.reads < from+times*6 { // two controllers, three replicas
-				return "not yet"
-			}
-			return ""
-		})
-	}
-	polled(2) // what settling left to do
+	w.polls(2) // what settling left to do
 	before := w.writes.Load()
-	polled(4)
+	w.polls(4)
 	if n := w.writes.Load() - before; n != 0 {
 		t.Errorf("%d writes in a settled system", n)
 	}

@@ -46,7 +46,10 @@ func TestLifetime(t *testing.T) {
 		}
 		return want(w.service().Status.Conditions, "KeysLoaded", "False WaitingForReplicas")
 	})
-	w.touch()
+	w.polls(3)
+	if _, issuer, _ := w.lifetimes(); issuer != 15*time.Minute {
+		t.Fatalf("%s are granted while an edge accepts 15m", issuer)
+	}
 	w.fleet.set("edge", fault{})
 	w.eventually("it is granted", func() string {
 		if _, issuer, _ := w.lifetimes(); issuer != time.Hour {
