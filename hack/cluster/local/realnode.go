@@ -58,6 +58,13 @@ func (c *Cluster) startRealNode(ctx context.Context) error {
 	if c.opts.WithoutNode {
 		return nil
 	}
+	client, err := kubernetes.NewForConfig(c.config)
+	if err != nil {
+		return err
+	}
+	if err := forgetNode(ctx, client); err != nil {
+		return err
+	}
 	pause, err := image.BuildPause(ctx, "", filepath.Join(c.dir, "images"))
 	if err != nil {
 		return err
@@ -72,10 +79,6 @@ func (c *Cluster) startRealNode(ctx context.Context) error {
 		APIServer: net.JoinHostPort(c.slot.address(), fmt.Sprint(guardPort)),
 		PauseRef:  pause.Ref, Images: append([]string{pause.Path}, c.opts.Images...), Log: c.opts.Log,
 	})
-	if err != nil {
-		return err
-	}
-	client, err := kubernetes.NewForConfig(c.config)
 	if err != nil {
 		return err
 	}
@@ -112,6 +115,29 @@ func (c *Cluster) realNodeCertificates() error {
 		c.pki.kubeconfig(c.kubeconfigOf(binaries.Scheduler), c.server(), pkix.Name{CommonName: "system:kube-scheduler"}),
 		c.pki.kubeconfig(c.kubeconfigOf(binaries.Kubelet), inside, nodeName),
 		c.pki.kubeconfig(c.kubeconfigOf(binaries.Proxy), inside, pkix.Name{CommonName: "system:kube-proxy"}))
+}
+
+// forgetNode removes what an earlier run in the same directory says about the node and its pods: they ended with it.
+// Their owners make new ones.
+func forgetNode(ctx context.Context, client kubernetes.Interface) error {
+	err := client.CoreV1().Nodes().Delete(ctx, node.Name, metav1.DeleteOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	pods, err := client.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + node.Name})
+	if err != nil {
+		return err
+	}
+	for _, pod := range pods.Items {
+		err := client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 // awaitNode waits until the kubelet reports the node Ready and the controllers have taken its taint away.
