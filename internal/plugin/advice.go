@@ -1,43 +1,71 @@
 package plugin
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/keyturn/keyturn/api/v1alpha1"
 )
 
-const managerAdvice = "is the manager running? kubectl get deployments -A -l app.kubernetes.io/name=keyturn,app.kubernetes.io/component=manager"
+const managerAdvice = "is the manager running? Look at it: kubectl get deployments -A -l app.kubernetes.io/name=keyturn,app.kubernetes.io/component=manager"
 
-// advices say what to do about a reason. NS, KIND and NAME stand for the object.
+// advices say what to do about a reason; commands come last. NS, KIND and NAME stand for the object, POD for the replica
+// that the message names.
 var advices = map[string]string{
 	v1alpha1.ReasonProgressing:         "wait a minute; if it stays, look at the pods: kubectl -n NS get pods -l keyturn.dev/token-service",
-	v1alpha1.ReasonWaitingForReplicas:  "look at the replica that the message names: kubectl -n NS logs POD",
+	v1alpha1.ReasonWaitingForReplicas:  "look at that replica: kubectl -n NS logs POD",
 	v1alpha1.ReasonNoReplicas:          "create a TokenService that refers to the set, or see why its pods do not start: kubectl -n NS get tsvc,pods",
-	v1alpha1.ReasonReplicaUnreachable:  "look at the pod that the message names, and at network policies that keep the manager from its port 9090: kubectl -n NS describe pod POD",
-	v1alpha1.ReasonStoreUnavailable:    "look at the volume and the log of the pod that the message names: kubectl -n NS get pvc; kubectl -n NS logs POD",
-	v1alpha1.ReasonUntrustedPeer:       "if it is your ingress, add its address to spec.trustedProxies: kubectl -n NS edit tsvc NAME",
+	v1alpha1.ReasonReplicaUnreachable:  "look at that pod, and at network policies that keep the manager from its port 9090: kubectl -n NS describe pod POD",
+	v1alpha1.ReasonStoreUnavailable:    "look at the volume and at the pod's log: kubectl -n NS get pvc; kubectl -n NS logs POD",
+	v1alpha1.ReasonUntrustedPeer:       "if that is your ingress, add its address to spec.trustedProxies: kubectl -n NS edit tsvc NAME",
 	v1alpha1.ReasonNotObserved:         "wait: nothing has been seen yet",
 	v1alpha1.ReasonStandbyDisabled:     "set spec.rotation.standbyKeys to 1, or accept it: kubectl -n NS edit sks NAME",
-	v1alpha1.ReasonStandbyPending:      "wait: the standby key is being published; kubectl keyturn keys NAME -n NS shows how far it is",
-	v1alpha1.ReasonRotationOverdue:     "look at what the message names; tokens go on being signed and verified meanwhile",
-	v1alpha1.ReasonClockSkewed:         "mend the clock (NTP) of the node of the replica that the message names: kubectl -n NS get pods -o wide",
-	v1alpha1.ReasonKeyMaterialLost:     "restore the named Secret from a backup, or let a new key take over: kubectl keyturn rotate NAME -n NS --wait",
-	v1alpha1.ReasonKeySecretInvalid:    "a key Secret was edited or swapped: restore it from a backup, or let a new key take over: kubectl keyturn rotate NAME -n NS --wait",
-	v1alpha1.ReasonRingRestored:        "nothing more for the keys: they recover by themselves; check what else the backup has brought back",
-	v1alpha1.ReasonRingInvalid:         "restore the Secret NAME-ring from a backup",
+	v1alpha1.ReasonStandbyPending:      "wait: the standby key is being published. See how far it is: kubectl keyturn keys NAME -n NS",
+	v1alpha1.ReasonRotationOverdue:     "mend what the message names; the old key goes on signing meanwhile: kubectl -n NS logs POD",
+	v1alpha1.ReasonClockSkewed:         "mend the clock (NTP) of that replica's node: kubectl -n NS get pods -o wide",
+	v1alpha1.ReasonKeyMaterialLost:     "restore the named Secret from a backup; if you have none, wait until the next key takes over: kubectl keyturn keys NAME -n NS",
+	v1alpha1.ReasonKeySecretInvalid:    "a key Secret was edited or swapped: restore it from a backup, or wait until the next key takes over: kubectl keyturn keys NAME -n NS",
+	v1alpha1.ReasonRingRestored:        "nothing more for the keys, which recover by themselves; check what else the backup has brought back",
+	v1alpha1.ReasonRingInvalid:         "restore the Secret NAME-ring from a backup: kubectl -n NS get secret NAME-ring",
 	v1alpha1.ReasonInvalidSpec:         "mend the field that the message names: kubectl -n NS edit KIND NAME",
-	v1alpha1.ReasonRefNotFound:         "create the object that the message names, or refer to another one: kubectl -n NS edit tsvc NAME",
+	v1alpha1.ReasonRefNotFound:         "create the object that the message names, or refer to another one: kubectl -n NS edit KIND NAME",
 	v1alpha1.ReasonPolicyNotFound:      "create the named TokenPolicy, or refer to another one: kubectl -n NS get tpol",
 	v1alpha1.ReasonKeySetNotFound:      "create the named SigningKeySet, or refer to another one: kubectl -n NS get sks",
 	v1alpha1.ReasonKeySetNotReady:      "look at the named SigningKeySet: kubectl keyturn keys -n NS",
-	v1alpha1.ReasonSecretInvalid:       "mend the named Secret; lists of users show their bad lines with: kubectl keyturn user list -n NS",
-	v1alpha1.ReasonSnapshotFull:        "the configuration is too large for one document: make it smaller; the last good one stays in force",
-	v1alpha1.ReasonSnapshotRefused:     "a replica refused a document and goes on with the last good one; its log says why: kubectl -n NS logs POD",
-	v1alpha1.ReasonForeignObject:       "an object of that name was not made by Keyturn: rename or delete the one that the message names",
-	v1alpha1.ReasonInUse:               "the set is being deleted and still in use: delete the TokenServices that refer to it first: kubectl -n NS get tsvc",
-	v1alpha1.ReasonWorkloadUnavailable: "see why its pods do not start: kubectl -n NS get pods -l keyturn.dev/token-service=NAME; kubectl -n NS describe pod POD",
+	v1alpha1.ReasonSecretInvalid:       "mend the named Secret. If it is a list of users, this shows the bad lines: kubectl keyturn user list -n NS",
+	v1alpha1.ReasonSnapshotFull:        "make the configuration smaller; the last good one stays in force",
+	v1alpha1.ReasonSnapshotRefused:     "the replica goes on with the last good document; its log says why it refused: kubectl -n NS logs POD",
+	v1alpha1.ReasonForeignObject:       "rename or delete the object that the message names: it was not made by Keyturn",
+	v1alpha1.ReasonInUse:               "delete the TokenServices that refer to the set first: kubectl -n NS get tsvc",
+	v1alpha1.ReasonWorkloadUnavailable: "see why its pods do not start: kubectl -n NS get pods -l keyturn.dev/token-service=NAME",
 }
 
-func advice(reason, kind, namespace, name string) string {
-	return strings.NewReplacer("NS", namespace, "NAME", name, "KIND", strings.ToLower(kind)).Replace(advices[reason])
+// replicaName finds a pod of the two workloads in a message, the one that is in trouble first.
+var replicaName = []*regexp.Regexp{
+	regexp.MustCompile(`([a-z0-9][-a-z0-9]*-(?:tokenservice|extauthz)-[a-z0-9][-a-z0-9]*),? (?:does not answer|is unreachable|which is unreachable|refused)`),
+	regexp.MustCompile(`([a-z0-9][-a-z0-9]*-(?:tokenservice|extauthz)-[a-z0-9][-a-z0-9]*)`),
+}
+
+func advice(p *Problem) string {
+	pod := "POD"
+	for _, form := range replicaName {
+		if found := form.FindStringSubmatch(p.Message); found != nil {
+			pod = found[1]
+			break
+		}
+	}
+	return strings.NewReplacer("NS", p.Namespace, "NAME", p.Name, "KIND", strings.ToLower(p.Kind), "POD", pod).Replace(advices[p.Reason])
+}
+
+// steps are the lines of an advice: words are wrapped, and each command has a line of its own, whole, to be copied.
+func steps(text string, columns int) []string {
+	words, commands, found := strings.Cut(clean(text), ": kubectl ")
+	if !found {
+		return wrap(words, columns)
+	}
+	lines := wrap(words+":", columns)
+	for command := range strings.SplitSeq("kubectl "+commands, "; ") {
+		lines = append(lines, command)
+	}
+	return lines
 }

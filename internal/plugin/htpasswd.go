@@ -31,7 +31,7 @@ type entry struct {
 func (l list) entries() []entry {
 	var found []entry
 	for i, line := range l.lines() {
-		content := strings.TrimRight(line, "\r\n")
+		content, _ := cutEnd(line)
 		name, value, ok := strings.Cut(content, ":")
 		if !ok || strings.HasPrefix(content, "#") {
 			continue
@@ -52,6 +52,12 @@ func (l list) lines() []string {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// cutEnd parts a line from its end, as the token service does.
+func cutEnd(line string) (content, end string) {
+	content = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
+	return content, line[len(content):]
 }
 
 // of returns the lines of an account.
@@ -83,7 +89,7 @@ func (l list) put(account, value string) (list, error) {
 		lines = append(lines, account+":"+value+end)
 	case 1:
 		e := found[0]
-		end := strings.TrimPrefix(lines[e.line], strings.TrimRight(lines[e.line], "\r\n"))
+		_, end := cutEnd(lines[e.line])
 		lines[e.line] = e.name + ":" + value + end
 	default:
 		return l, fmt.Errorf("lines %d and %d are the same account: remove it with user rm, then set it again", found[0].line+1, found[1].line+1)

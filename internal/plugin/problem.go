@@ -82,13 +82,24 @@ func problems(kind string, object metav1.Object, observed int64, conditions []me
 			continue
 		}
 		p := about
-		p.Severity = severity(c)
+		p.Severity = severity(c, conditions)
 		p.Condition, p.Status, p.Reason, p.Message, p.Since = c.Type, string(c.Status), c.Reason, c.Message, c.LastTransitionTime.Time
-		p.Advice = advice(c.Reason, kind, object.GetNamespace(), object.GetName())
+		p.Advice = advice(&p)
 		found = append(found, p)
 	}
 	gravestFirst(found)
-	return found
+	return withoutEchoes(found)
+}
+
+// withoutEchoes leaves out what an earlier problem of the same object says too.
+func withoutEchoes(found []Problem) []Problem {
+	var kept []Problem
+	for _, p := range found {
+		if !slices.ContainsFunc(kept, func(o Problem) bool { return p.Message != "" && strings.Contains(o.Message, p.Message) }) {
+			kept = append(kept, p)
+		}
+	}
+	return kept
 }
 
 func fine(c *metav1.Condition) bool {
@@ -99,16 +110,20 @@ func fine(c *metav1.Condition) bool {
 }
 
 func repeats(c *metav1.Condition, all []metav1.Condition) bool {
-	return c.Type == v1alpha1.ConditionReady && slices.ContainsFunc(all, func(o metav1.Condition) bool {
-		return o.Type != c.Type && !fine(&o) && o.Reason == c.Reason && o.Message == c.Message
-	})
+	return c.Type == v1alpha1.ConditionReady && slices.ContainsFunc(all, func(o metav1.Condition) bool { return o.Type != c.Type && !fine(&o) && echo(c, &o) })
 }
 
-func severity(c *metav1.Condition) Severity {
+func echo(a, b *metav1.Condition) bool { return a.Reason == b.Reason && a.Message == b.Message }
+
+// severity is that of a condition that is not fine. What keeps an object from being ready is a failure.
+func severity(c *metav1.Condition, all []metav1.Condition) Severity {
+	breaks := slices.ContainsFunc(all, func(o metav1.Condition) bool {
+		return o.Type == v1alpha1.ConditionReady && o.Status == metav1.ConditionFalse && echo(&o, c)
+	})
 	switch {
 	case c.Status == metav1.ConditionUnknown:
 		return Unknown
-	case slices.Contains(warnings, c.Type) && c.Reason != v1alpha1.ReasonSnapshotRefused:
+	case !breaks && slices.Contains(warnings, c.Type) && c.Reason != v1alpha1.ReasonSnapshotRefused:
 		return Warning
 	}
 	return Failure
@@ -145,16 +160,21 @@ func drawProblem(s Screen, p *Problem, now time.Time) string {
 		tail += ", for " + span(now.Sub(p.Since))
 	}
 	var b strings.Builder
-	b.WriteString(s.paint(colour, head) + s.paint(faint, tail+")") + "\n")
+	b.WriteString(s.paint(colour, clean(head)) + s.paint(faint, clean(tail)+")") + "\n")
 	for _, line := range wrap(clean(p.Message), s.columns()-4) {
 		b.WriteString("    " + line + "\n")
 	}
-	for i, line := range wrap(clean(p.Advice), s.columns()-7) {
-		lead := s.arrow() + strings.Repeat(" ", 3-columnsOf(s.arrow()))
-		if i > 0 {
-			lead = "   "
-		}
-		b.WriteString("    " + lead + line + "\n")
+	b.WriteString(drawSteps(s, "    ", p.Advice))
+	return b.String()
+}
+
+// drawSteps writes an advice behind an arrow.
+func drawSteps(s Screen, indent, text string) string {
+	var b strings.Builder
+	lead := s.arrow() + strings.Repeat(" ", 3-columnsOf(s.arrow()))
+	for _, line := range steps(text, s.columns()-len(indent)-3) {
+		b.WriteString(indent + lead + line + "\n")
+		lead = "   "
 	}
 	return b.String()
 }

@@ -76,18 +76,22 @@ func (s *Session) follow(ctx context.Context, o RotateOptions, value, oldKID str
 			return nil
 		}
 		if asked := set.Annotations[v1alpha1.AnnotationRotateRequestedAt]; asked != value && set.Status.RotateRequestObserved != value {
-			return &Trouble{What: "another request (" + asked + ") has taken the place of this one", Mend: "follow that one: kubectl keyturn keys " + o.Set + " -n " + s.Namespace + " --watch"}
+			return &Trouble{What: "another request (" + asked + ") has taken the place of this one", Mend: s.lookAgain("follow that one", o.Set) + " --watch"}
 		}
 		if o.Timeout > 0 && s.Now().Sub(start) >= o.Timeout {
 			return &Trouble{
 				What: fmt.Sprintf("not done after %s: %s", o.Timeout, line),
-				Mend: fmt.Sprintf("the request stands and will be carried out; look again with kubectl keyturn keys %s -n %s, or wait longer with --timeout", o.Set, s.Namespace),
+				Mend: s.lookAgain("the request stands and will be carried out. Wait longer with --timeout, or look again", o.Set),
 			}
 		}
 		if !s.wait(ctx, rotateEvery) {
-			return &Trouble{What: "interrupted; the request stands and will be carried out", Mend: "look again with kubectl keyturn keys " + o.Set + " -n " + s.Namespace, Cause: ctx.Err()}
+			return &Trouble{What: "interrupted; the request stands and will be carried out", Mend: s.lookAgain("look again", o.Set), Cause: ctx.Err()}
 		}
 	}
+}
+
+func (s *Session) lookAgain(words, set string) string {
+	return fmt.Sprintf("%s: kubectl keyturn keys %s -n %s", words, set, s.Namespace)
 }
 
 // progress says in one line how far a rotation is.

@@ -19,7 +19,7 @@ type SetReport struct {
 	Ready     string `json:"ready"`
 	Algorithm string `json:"algorithm"`
 	Mode      string `json:"mode"`
-	// Interval is how long a key signs, as in the spec.
+	// Interval is how long a key signs, a Go duration.
 	Interval   string `json:"interval"`
 	ActiveKID  string `json:"activeKid"`
 	StandbyKID string `json:"standbyKid"`
@@ -72,7 +72,7 @@ func NewSetReport(set *v1alpha1.SigningKeySet) SetReport {
 	r := SetReport{
 		Namespace: set.Namespace, Name: set.Name, Source: "status",
 		Ready:     statusOf(status.Conditions, v1alpha1.ConditionReady),
-		Algorithm: string(set.Spec.Algorithm), Mode: string(set.Spec.Rotation.Mode), Interval: span(set.Spec.Rotation.Interval.Duration),
+		Algorithm: string(set.Spec.Algorithm), Mode: string(set.Spec.Rotation.Mode), Interval: set.Spec.Rotation.Interval.Duration.String(),
 		ActiveKID: status.ActiveKid, StandbyKID: status.StandbyKid, Revision: status.JWKSRevision, Epoch: status.Epoch,
 		Loaded: status.Propagation.Replicas, Waiting: status.Propagation.WaitingFor,
 		Keys: []KeyReport{}, Problems: setProblems(set), skew: time.Minute, prePublish: set.Spec.Rotation.PrePublish.Duration,

@@ -40,7 +40,7 @@ func drawSet(s Screen, r *SetReport, wide bool, now time.Time) string {
 }
 
 func drawSetTitle(s Screen, r *SetReport) string {
-	how := "rotates every " + r.Interval
+	how := "rotates every " + spanOf(r.Interval)
 	if r.Mode == string(v1alpha1.RotationManual) {
 		how = "rotates on request only"
 	}
@@ -52,7 +52,7 @@ func drawSetTitle(s Screen, r *SetReport) string {
 		ready, colour = "readiness unknown", wary
 	}
 	return fmt.Sprintf("%s  %s, %s, %s, revision %d\n",
-		s.paint(strong, "SigningKeySet "+r.Namespace+"/"+r.Name), s.paint(colour, ready), r.Algorithm, how, r.Revision)
+		s.paint(strong, clean("SigningKeySet "+r.Namespace+"/"+r.Name)), s.paint(colour, ready), r.Algorithm, how, r.Revision)
 }
 
 func keyTable(s Screen, r *SetReport, wide bool, now time.Time) string {

@@ -91,7 +91,7 @@ func NewStatusReport(namespace string, sets []v1alpha1.SigningKeySet, services [
 		r.Problems = append(r.Problems, policyProblems(p)...)
 		r.Policies = append(r.Policies, PolicyReport{
 			Namespace: p.Namespace, Name: p.Name, Accepted: statusOf(p.Status.Conditions, v1alpha1.ConditionAccepted),
-			AccessTTL: span(p.Spec.AccessToken.TTL.Duration), RefreshTTL: span(p.Spec.RefreshToken.TTL.Duration),
+			AccessTTL: p.Spec.AccessToken.TTL.Duration.String(), RefreshTTL: p.Spec.RefreshToken.TTL.Duration.String(),
 			Audiences: p.Spec.AccessToken.Audiences, UsedBy: p.Status.UsedBy,
 		})
 	}
@@ -222,7 +222,7 @@ func policyTable(policies []PolicyReport) *table {
 		if r.UsedBy != nil {
 			used = count(int(*r.UsedBy), "service")
 		}
-		t.add(text(r.Namespace), text(r.Name), truth(r.Accepted), text(r.AccessTTL), text(r.RefreshTTL), text(used),
+		t.add(text(r.Namespace), text(r.Name), truth(r.Accepted), text(spanOf(r.AccessTTL)), text(spanOf(r.RefreshTTL)), text(used),
 			text(strings.Join(r.Audiences, " ")))
 	}
 	return t

@@ -154,7 +154,8 @@ func drawTimeline(s Screen, r *SetReport, now time.Time) string {
 	for i := range r.Keys {
 		k := &r.Keys[i]
 		past, future := l.row(life(r, k, l.to, now))
-		b.WriteString(short(k.KID) + strings.Repeat(" ", left-len(short(k.KID))))
+		name := clean(short(k.KID))
+		b.WriteString(name + strings.Repeat(" ", max(left-columnsOf(name), 1)))
 		b.WriteString(strings.TrimRight(s.marked(past)+bar+s.marked(future), " ") + "\n")
 	}
 	b.WriteString(s.paint(faint, strings.Repeat(" ", left)+l.axis()) + "\n")
@@ -165,7 +166,7 @@ func drawTimeline(s Screen, r *SetReport, now time.Time) string {
 	}{{published, "published"}, {signing, "signs"}, {verifying, "verifies only"}} {
 		b.WriteString(s.marked([]mark{m.mark}) + " " + m.words + "   ")
 	}
-	b.WriteString(bar + " now   " + s.paint(faint, "right of it: planned") + "\n")
+	b.WriteString(bar + " now, and right of it what is planned\n")
 	return b.String()
 }
 

@@ -20,6 +20,15 @@ func ago(t, now time.Time) string {
 // span is a duration in one or two units, never negative.
 func span(d time.Duration) string { return duration.HumanDuration(max(d, 0)) }
 
+// spanOf is a Go duration in words; a text that is none stays.
+func spanOf(text string) string {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return text
+	}
+	return span(d)
+}
+
 // instant is the absolute form, in UTC.
 func instant(t time.Time) string {
 	if t.IsZero() {

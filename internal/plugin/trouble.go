@@ -144,12 +144,6 @@ func drawTrouble(s Screen, label string, t *Trouble) string {
 		}
 		b.WriteString(lead + line + "\n")
 	}
-	for i, line := range wrap(clean(t.Mend), s.columns()-len(label)-3) {
-		lead := indent + "   "
-		if i == 0 {
-			lead = indent + s.arrow() + strings.Repeat(" ", 3-columnsOf(s.arrow()))
-		}
-		b.WriteString(lead + line + "\n")
-	}
+	b.WriteString(drawSteps(s, indent, t.Mend))
 	return b.String()
 }

@@ -107,7 +107,7 @@ func (f source) readBy() string {
 
 // subjects are the subs of an account.
 func (f source) subjects(account string) []string {
-	var subs []string
+	subs := []string{}
 	for _, u := range f.uses {
 		if sub := u.prefix + account; !slices.Contains(subs, sub) {
 			subs = append(subs, sub)
