@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -35,6 +36,7 @@ func CacheOptions() cache.Options {
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
 		&corev1.Secret{}: ours, &corev1.ConfigMap{}: ours, &corev1.Pod{}: ours, &corev1.Service{}: ours,
 		&corev1.ServiceAccount{}: ours, &appsv1.Deployment{}: ours, &appsv1.StatefulSet{}: ours, &appsv1.ReplicaSet{}: ours,
+		&policyv1.PodDisruptionBudget{}: ours,
 	}}
 }
 
@@ -68,6 +70,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	service := &tokenServiceReconciler{base: shared}
 	err = ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.TokenService{}).
 		Owns(&appsv1.StatefulSet{}).Owns(&appsv1.Deployment{}).Owns(&corev1.Service{}).Owns(&corev1.ServiceAccount{}).Owns(&corev1.Secret{}).
+		Owns(&policyv1.PodDisruptionBudget{}).
 		Watches(&keyturnv1alpha1.SigningKeySet{}, handler.EnqueueRequestsFromMapFunc(shared.servicesUsing(usesSet))).
 		Watches(&keyturnv1alpha1.TokenPolicy{}, handler.EnqueueRequestsFromMapFunc(shared.servicesUsing(usesPolicy))).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(shared.servicesOfRing)).

@@ -100,6 +100,9 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 	if err := r.apply(ctx, tsvc, deployment(tsvc, r.image)); err != nil {
 		return 0, err
 	}
+	if err := r.apply(ctx, tsvc, disruptionBudget(tsvc)); err != nil {
+		return 0, err
+	}
 	if err := r.nudge(ctx, replicas, documents); err != nil {
 		return 0, err
 	}

@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -100,6 +101,21 @@ func deployment(tsvc *keyturnv1alpha1.TokenService, image string) *appsv1.Deploy
 				RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: new(intstr.FromInt32(0)), MaxSurge: new(intstr.FromInt32(1))},
 			},
 			Template: pod,
+		},
+	}
+}
+
+// disruptionBudget keeps a drain of nodes from taking edges faster than they come back. A budget that a single edge
+// could never meet would block every drain, so it counts who is away. The token service on the embedded store has
+// none: it is one, and a drain must be able to move it.
+func disruptionBudget(tsvc *keyturnv1alpha1.TokenService) *policyv1.PodDisruptionBudget {
+	return &policyv1.PodDisruptionBudget{
+		ObjectMeta: metav1.ObjectMeta{Name: namesOf(tsvc).edge, Namespace: tsvc.Namespace, Labels: objectLabels(tsvc, keyturnv1alpha1.ComponentEdge)},
+		Spec: policyv1.PodDisruptionBudgetSpec{
+			MaxUnavailable: new(intstr.FromInt32(1)),
+			Selector:       &metav1.LabelSelector{MatchLabels: selectorLabels(tsvc, keyturnv1alpha1.ComponentEdge)},
+			// An edge that is not ready serves nobody: evicting it makes nothing worse.
+			UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow),
 		},
 	}
 }
