@@ -51,7 +51,7 @@ func testJourney(t *testing.T) {
 	if err := answer.Decode(&out); err != nil || !out.Propagated {
 		t.Errorf("logout answered %s (error %v), want propagated", answer.Body, err)
 	}
-	figure("logout, until both edges refuse the session", "%d ms", time.Since(began).Milliseconds())
+	figure("logout, until both edges refuse the session ("+t.Name()+")", "%d ms", time.Since(began).Milliseconds())
 	for range 20 { // no wait: the logout has been answered, so every edge refuses
 		answer, err = user.CallAs(t.Context(), "/orders", second.Access)
 		wantAnswer(t, "call after logout", answer, err, http.StatusUnauthorized, "revoked")

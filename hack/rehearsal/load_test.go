@@ -42,7 +42,7 @@ func wantNoneRefused(t *testing.T, l *stage.Load) {
 	}
 }
 
-// gaps repeats an operation and measures the longest time in which it did not work.
+// gaps repeats an operation and measures the longest time from one that worked to the next that did.
 type gaps struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -76,16 +76,14 @@ func watchGaps(ctx context.Context, every time.Duration, do func(context.Context
 				continue
 			}
 			g.good++
-			if gap := time.Since(worked); g.bad > 0 && gap > g.longest {
-				g.longest = gap
-			}
+			g.longest = max(g.longest, time.Since(worked))
 			worked = time.Now()
 		}
 	})
 	return g
 }
 
-// stop ends the watch. Without a failure the longest gap is 0.
+// stop ends the watch.
 func (g *gaps) stop() *gaps {
 	g.cancel()
 	g.done.Wait()
