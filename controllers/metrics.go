@@ -19,7 +19,7 @@ import (
 // is no label: it would leave a series behind with each rotation.
 type objectMetrics struct {
 	activeSince, nextTransition, epoch, revision *prometheus.GaugeVec
-	keys, replicas, loaded                       *prometheus.GaugeVec
+	keys, standby, replicas, loaded              *prometheus.GaugeVec
 	setCondition, serviceCondition               *prometheus.GaugeVec
 	transitions                                  *prometheus.CounterVec
 }
@@ -39,6 +39,7 @@ func newObjectMetrics(registry prometheus.Registerer) *objectMetrics {
 		epoch:            gauge("keyturn_signingkeyset_epoch", "Epoch of the ring; it only grows."),
 		revision:         gauge("keyturn_signingkeyset_jwks_revision", "Revision of the published keys."),
 		keys:             gauge("keyturn_signingkeyset_keys", "Keys of the ring by state.", "state"),
+		standby:          gauge("keyturn_signingkeyset_standby_keys", "Standby keys that the spec asks for."),
 		replicas:         gauge("keyturn_signingkeyset_replicas", "Replicas that should have loaded the newest revision."),
 		loaded:           gauge("keyturn_signingkeyset_replicas_loaded", "Replicas that have loaded the newest revision."),
 		setCondition:     gauge("keyturn_signingkeyset_condition", "1 while the condition is True, else 0.", "condition"),
@@ -62,6 +63,7 @@ func (m *objectMetrics) observeSet(set *keyturnv1alpha1.SigningKeySet) {
 	status, at := &set.Status, prometheus.Labels{"namespace": set.Namespace, "name": set.Name}
 	m.epoch.With(at).Set(float64(status.Epoch))
 	m.revision.With(at).Set(float64(status.JWKSRevision))
+	m.standby.With(at).Set(float64(deref(set.Spec.Rotation.StandbyKeys, 1)))
 	instant(m.activeSince, status.ActiveSince.Time, set.Namespace, set.Name)
 	m.nextTransition.DeletePartialMatch(at)
 	if next := status.NextTransition; next != nil {
@@ -99,7 +101,7 @@ func (m *objectMetrics) observeService(tsvc *keyturnv1alpha1.TokenService) {
 // forgetSet removes everything about a SigningKeySet that is gone.
 func (m *objectMetrics) forgetSet(name types.NamespacedName) {
 	at := prometheus.Labels{"namespace": name.Namespace, "name": name.Name}
-	for _, vec := range []*prometheus.GaugeVec{m.activeSince, m.nextTransition, m.epoch, m.revision, m.keys, m.replicas, m.loaded, m.setCondition} {
+	for _, vec := range []*prometheus.GaugeVec{m.activeSince, m.nextTransition, m.epoch, m.revision, m.keys, m.standby, m.replicas, m.loaded, m.setCondition} {
 		vec.DeletePartialMatch(at)
 	}
 	m.transitions.DeletePartialMatch(at)

@@ -40,6 +40,10 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 			Name: "keyturn_snapshots_refused_total", Help: "Documents that were not taken, by reason.",
 		}, []string{"reason"}),
 	}
+	// A counter that begins at its first event hides that event from rate().
+	for _, reason := range []string{"Undecodable", "WrongFormat", "EpochFell", "KeyMismatch", "Incomplete", "WrongTokenService"} {
+		m.refused.WithLabelValues(reason)
+	}
 	registry.MustRegister(m.decisions, m.latency, m.staleDecisions, m.refused)
 	return m
 }

@@ -43,6 +43,7 @@ func newMetrics(s *Service) *metrics {
 		store:       prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "keyturn_store_seconds", Help: "Store operations.", Buckets: []float64{.0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5}}, []string{"operation"}),
 		storeErrors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "keyturn_store_errors_total", Help: "Store operations that failed."}, []string{"operation"}),
 	}
+	m.begin()
 	m.registry.MustRegister(m.logins, m.refreshes, m.logouts, m.evicted, m.panics, m.propagation, m.store, m.storeErrors, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("keyturn_hash_queue", "Logins that wait for a hash slot.", func() float64 { return float64(s.Hasher.Waiting()) }),
@@ -53,6 +54,20 @@ func newMetrics(s *Service) *metrics {
 		gauge("keyturn_snapshot_refused", "1 if the newest document was not taken.", func() float64 { return boolean(s.Refused() != nil) }),
 		gauge("keyturn_store_reachable", "1 if the last store operation worked.", func() float64 { return boolean(m.reachable.Load()) }))
 	return m
+}
+
+// begin shows every counter from zero on: one that begins at its first event hides that event from rate().
+func (m *metrics) begin() {
+	for vec, values := range map[*prometheus.CounterVec][]string{
+		m.logins:      {"ok", "denied", "rate_limited", "invalid", "busy", "cancelled", "unavailable", "not_ready", "error"},
+		m.refreshes:   {"rotated", "retried", "reused", "expired", "revoked", "unknown", "invalid", "unavailable", "not_ready", "error"},
+		m.logouts:     {"ok", "not_propagated", "invalid", "unavailable", "not_ready"},
+		m.storeErrors: {"create", "inspect", "rotate", "revoke", "last"},
+	} {
+		for _, value := range values {
+			vec.WithLabelValues(value)
+		}
+	}
 }
 
 func gauge(name, help string, value func() float64) prometheus.Collector {

@@ -1,0 +1,124 @@
+package controllers
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	dto "github.com/prometheus/client_model/go"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+)
+
+// gathered are the manager's own metrics about one namespace, by name and the labels beside namespace and name; and the
+// types of all.
+func gathered(t *testing.T, namespace string) (values map[string]float64, types map[string]string) {
+	t.Helper()
+	families, err := ctrlmetrics.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, types = map[string]float64{}, map[string]string{}
+	for _, family := range families {
+		if !strings.HasPrefix(family.GetName(), "keyturn_") {
+			continue
+		}
+		types[family.GetName()] = strings.ToLower(family.GetType().String())
+		for _, metric := range family.GetMetric() {
+			key, ours := family.GetName(), false
+			for _, label := range metric.GetLabel() {
+				switch {
+				case label.GetName() == "namespace":
+					ours = label.GetValue() == namespace
+				case label.GetName() != "name":
+					key += " " + label.GetValue()
+				}
+			}
+			if ours {
+				values[key] = number(metric)
+			}
+		}
+	}
+	return values, types
+}
+
+func number(metric *dto.Metric) float64 {
+	if metric.Gauge != nil {
+		return metric.GetGauge().GetValue()
+	}
+	return metric.GetCounter().GetValue()
+}
+
+// TestMetrics follows a set through a rotation, a lost key and its deletion, and holds docs/metrics.md to what there is.
+func TestMetrics(t *testing.T) {
+	w := newWorld(t)
+	w.declare()
+	expect := func(what string, want map[string]float64) {
+		w.Helper()
+		w.eventually(what, func() string {
+			got, _ := gathered(t, w.ns)
+			var wrong []string
+			for key, value := range want {
+				if has, ok := got[key]; !ok || has != value {
+					wrong = append(wrong, fmt.Sprintf("%s is %v (there: %v), want %v", key, has, ok, value))
+				}
+			}
+			slices.Sort(wrong)
+			return strings.Join(wrong, "\n")
+		})
+	}
+	began := float64(w.clock.Now().Unix())
+	expect("settled", map[string]float64{
+		"keyturn_signingkeyset_keys Active": 1, "keyturn_signingkeyset_keys Published": 1, "keyturn_signingkeyset_keys Retiring": 0,
+		"keyturn_signingkeyset_standby_keys": 1, "keyturn_signingkeyset_active_since_timestamp_seconds": began,
+		"keyturn_signingkeyset_condition Ready": 1, "keyturn_signingkeyset_condition RotationOverdue": 0,
+		"keyturn_signingkeyset_transitions_total Active": 1, "keyturn_signingkeyset_transitions_total Revoked": 0,
+		"keyturn_signingkeyset_replicas": 3, "keyturn_signingkeyset_replicas_loaded": 3,
+		"keyturn_tokenservice_condition Ready": 1, "keyturn_tokenservice_condition StoreReachable": 1,
+	})
+	values, types := gathered(t, w.ns)
+	if at := values["keyturn_signingkeyset_next_transition_timestamp_seconds Active"]; at < began+24*3600 {
+		t.Errorf("the next activation is announced for %v, %v after now", at, at-began)
+	}
+	if want := documentedMetrics(t); !maps.Equal(types, want) {
+		t.Errorf("docs/metrics.md lists\n%v\nthe manager exposes\n%v", want, types)
+	}
+
+	w.step(25 * 3600e9)
+	w.request("now")
+	expect("rotated", map[string]float64{
+		"keyturn_signingkeyset_transitions_total Active": 2, "keyturn_signingkeyset_keys Retiring": 1,
+		"keyturn_signingkeyset_active_since_timestamp_seconds": began + 25*3600,
+	})
+	w.remove(&keyturnv1alpha1.TokenService{ObjectMeta: w.meta(serviceName)})
+	w.remove(&keyturnv1alpha1.SigningKeySet{ObjectMeta: w.meta(setName)})
+	w.eventually("nothing is left of what was deleted", func() string {
+		values, _ := gathered(t, w.ns)
+		if len(values) == 0 {
+			return ""
+		}
+		return fmt.Sprint(slices.Sorted(maps.Keys(values)))
+	})
+}
+
+// documentedMetrics are the manager's metrics in docs/metrics.md and their types.
+func documentedMetrics(t *testing.T) map[string]string {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join("..", "docs", "metrics.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "\n## Manager\n")
+	text, _, _ := strings.Cut(rest, "\n## ")
+	out := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(keyturn_[a-z_]+)` \\| (\\S+) \\|").FindAllStringSubmatch(text, -1) {
+		out[m[1]] = m[2]
+	}
+	return out
+}
