@@ -28,10 +28,11 @@ type attack struct {
 	foreign *token.PrivateKey
 }
 
-func TestDamagedRing(t *testing.T)      { inflict(t, ringDamages) }
-func TestDamagedKeys(t *testing.T)      { inflict(t, keyDamages) }
-func TestDamagedDocuments(t *testing.T) { inflict(t, documentDamages) }
-func TestDamagedWorkloads(t *testing.T) { inflict(t, workloadDamages) }
+func TestDamagedRing(t *testing.T)       { inflict(t, ringDamages) }
+func TestDamagedKeys(t *testing.T)       { inflict(t, keyDamages) }
+func TestNothingToSignWith(t *testing.T) { inflict(t, lastResort) }
+func TestDamagedDocuments(t *testing.T)  { inflict(t, documentDamages) }
+func TestDamagedWorkloads(t *testing.T)  { inflict(t, workloadDamages) }
 
 // inflict does each damage to one settled system, one after the other: each must be repaired before the next. All the
 // while the edges keep every key that a token may be signed with.

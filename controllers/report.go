@@ -138,7 +138,10 @@ func problem(c *metav1.Condition) bool {
 func (b *base) outcome(err error, after time.Duration) (reconcile.Result, error) {
 	if err != nil {
 		if _, permanent := asStopped(err); permanent {
-			return reconcile.Result{RequeueAfter: b.steady}, nil
+			if after == 0 {
+				after = b.steady
+			}
+			return reconcile.Result{RequeueAfter: after}, nil
 		}
 		if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 			return reconcile.Result{RequeueAfter: pollWaiting}, nil

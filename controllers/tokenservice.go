@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -106,7 +107,8 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 	if err := r.nudge(ctx, replicas, documents); err != nil {
 		return 0, err
 	}
-	return r.observeService(ctx, tsvc, conds, documents, replicas)
+	after, err := r.observeService(ctx, tsvc, conds, documents, replicas)
+	return after, errors.Join(err, documents.unsigned)
 }
 
 // resolve reads everything that the TokenService refers to. Nothing is made in place of what is missing.

@@ -15,6 +15,8 @@ type documents struct {
 	issuer, edge int64
 	epoch        int64
 	activeKID    string
+	// unsigned says why no key can sign; nil: one does.
+	unsigned error
 }
 
 func (d *documents) revision(signer bool) int64 {
@@ -46,11 +48,16 @@ func (r *tokenServiceReconciler) ensureSnapshots(ctx context.Context, tsvc *keyt
 			doc, err := snapshot.DecodeEdge(raw)
 			return doc.Revision, err
 		})
-	if err != nil || noKey != nil {
+	if err != nil || noKey != nil && (len(replicas) == 0 || unrecorded(refs, noKey)) {
 		return nil, errors.Join(err, noKey)
 	}
 	issuer := issuerDocument(tsvc, refs, signing.kid, grantedTTL(refs, signing.maxTTL, current, replicas, edgeRevision))
-	issuer.SigningKey = signing.private.JWK()
+	if noKey == nil {
+		issuer.SigningKey = signing.private.JWK()
+	} else {
+		// Nothing can sign, but the next key must reach the replicas all the same, or it could never take over.
+		issuer.Access.TTL = snapshot.Duration(refs.policy.Spec.AccessToken.TTL.Duration)
+	}
 	issuerRevision, err := r.ensureSnapshot(ctx, tsvc, names.issuerSnapshot, highest(replicas, true, tsvc.Status.IssuerRevision),
 		func(revision int64) ([]byte, error) {
 			issuer.Revision = revision
@@ -63,7 +70,13 @@ func (r *tokenServiceReconciler) ensureSnapshots(ctx context.Context, tsvc *keyt
 	if err != nil {
 		return nil, err
 	}
-	return &documents{issuer: issuerRevision, edge: edgeRevision, epoch: refs.ring.Epoch, activeKID: signing.kid}, nil
+	return &documents{issuer: issuerRevision, edge: edgeRevision, epoch: refs.ring.Epoch, activeKID: signing.kid, unsigned: noKey}, nil
+}
+
+// unrecorded tells whether the key that signs is there and only the ring's record of its lifetime is missing: wait.
+func unrecorded(refs *resolved, noKey error) bool {
+	s, ok := asStopped(noKey)
+	return ok && s.reason == keyturnv1alpha1.ReasonKeySetNotReady && refs.ring.Active() != nil
 }
 
 // ensureSnapshot writes one document if it differs from the stored one and returns its revision. A stored document
