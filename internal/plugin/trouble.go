@@ -61,24 +61,27 @@ func Explain(err error, namespace string) *Trouble {
 		return known
 	case clientcmd.IsEmptyConfig(err):
 		return &Trouble{"no cluster is configured", "set KUBECONFIG or --kubeconfig to a kubeconfig file", err}
-	case clientcmd.IsContextNotFound(err):
-		return &Trouble{"that context is not in the kubeconfig: " + err.Error(), "list them with kubectl config get-contexts", err}
+	case clientcmd.IsContextNotFound(err), noContext.MatchString(err.Error()):
+		return &Trouble{"that context is not in the kubeconfig: " + err.Error(), "see which ones are: kubectl config get-contexts", err}
 	case clientcmd.IsConfigurationInvalid(err):
-		return &Trouble{"the kubeconfig is not usable: " + err.Error(), "see it with kubectl config view", err}
+		return &Trouble{"the kubeconfig is not usable: " + err.Error(), "look at it: kubectl config view", err}
 	case meta.IsNoMatchError(err):
 		return &Trouble{"this cluster does not know Keyturn: it has no CRDs of " + v1alpha1.Group,
-			"install them, in a checkout of github.com/keyturn/keyturn: kubectl apply --server-side -k config/default; or choose the right cluster with --context", err}
+			"choose the right cluster with --context, or install Keyturn, in a checkout of github.com/keyturn/keyturn: kubectl apply --server-side -k config/default", err}
 	case errors.Is(err, context.DeadlineExceeded):
-		return &Trouble{"the API server did not answer in time", "see whether kubectl get --raw /readyz answers; --request-timeout sets how long to wait", err}
+		return &Trouble{"the API server did not answer in time", "wait longer with --request-timeout, or see whether it is well: kubectl get --raw /readyz", err}
 	case errors.As(err, &lookup):
-		return &Trouble{fmt.Sprintf("the name of the API server, %s, is not known", lookup.Name), "look at the server in kubectl config view --minify", err}
+		return &Trouble{fmt.Sprintf("the name of the API server, %s, is not known", lookup.Name), "look at the server in the kubeconfig: kubectl config view --minify", err}
 	case errors.As(err, &dial):
-		return &Trouble{fmt.Sprintf("the API server does not answer at %s", dial.Addr), "see whether kubectl cluster-info works, and whether --context is the right one", err}
+		return &Trouble{fmt.Sprintf("the API server does not answer at %s", dial.Addr), "see whether --context is the right one, and whether kubectl reaches it: kubectl cluster-info", err}
 	case errors.As(err, &status):
 		return explainStatus(err, status.Status(), namespace)
 	}
 	return &Trouble{What: err.Error(), Cause: err}
 }
+
+// noContext is how clientcmd words it, besides the form that it has a function for.
+var noContext = regexp.MustCompile(`^context "[^"]*" does not exist$`)
 
 // forbidden is how the API server words it.
 var forbidden = regexp.MustCompile(`User "([^"]*)" cannot (\S+) resource "([^"]*)"`)
@@ -110,7 +113,7 @@ func explainForbidden(err error, namespace string) *Trouble {
 		where = "in all namespaces"
 	}
 	t := &Trouble{What: fmt.Sprintf("user %q may not %s %s %s", user, verb, resource, where), Cause: err}
-	role := ""
+	role, included := "", ""
 	switch reads := slices.Contains([]string{"get", "list", "watch"}, verb); {
 	case resource == "secrets":
 		t.Mend = fmt.Sprintf("ask for the right to %s secrets there; keys without --live, and status, need no Secret", verb)
@@ -119,14 +122,14 @@ func explainForbidden(err error, namespace string) *Trouble {
 		t.Mend = fmt.Sprintf("ask for the right to %s %s there", verb, resource)
 		return t
 	case reads:
-		role = "keyturn-viewer"
+		role, included = "keyturn-viewer", "view"
 	default:
-		role = "keyturn-editor"
+		role, included = "keyturn-editor", "edit"
 	}
 	if namespace == "" {
 		t.Mend = fmt.Sprintf("look at one namespace with -n, or ask for a ClusterRoleBinding to the ClusterRole %s", role)
 	} else {
-		t.Mend = fmt.Sprintf("ask for a RoleBinding there to the ClusterRole %s (the cluster's view and edit include it)", strings.TrimSpace(role))
+		t.Mend = fmt.Sprintf("ask for a RoleBinding there to the ClusterRole %s; the cluster's own role %s includes it", role, included)
 	}
 	return t
 }

@@ -28,11 +28,11 @@ type ManagerReport struct {
 }
 
 // Version prints the version of this program, and the manager's image unless connect fails or the right is missing: that
-// is no error, because who asks for a version may have no cluster.
+// is no error, because who asks for a version may have no cluster. Without connect it prints the client only.
 func Version(ctx context.Context, s *Session, version string, connect func() (client.Client, error)) error {
 	report := VersionReport{Client: version, Managers: []ManagerReport{}}
 	if connect == nil {
-		return s.print(report, func() string { return drawVersion(s.Screen, &report) })
+		return s.print(report, func() string { return drawClient(&report) })
 	}
 	reader, err := connect()
 	if err == nil {
@@ -63,8 +63,10 @@ func newManagerReport(d *appsv1.Deployment) ManagerReport {
 	return r
 }
 
+func drawClient(r *VersionReport) string { return fmt.Sprintf("client   %s\n", r.Client) }
+
 func drawVersion(s Screen, r *VersionReport) string {
-	out := fmt.Sprintf("client   %s\n", r.Client)
+	out := drawClient(r)
 	for _, m := range r.Managers {
 		colour := plain
 		if m.Ready == 0 {
