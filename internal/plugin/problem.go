@@ -147,12 +147,13 @@ func statusOf(conditions []metav1.Condition, kind string) string {
 
 // drawProblem writes what is wrong, the message, and what to do.
 func drawProblem(s Screen, p *Problem, now time.Time) string {
-	sign, colour := s.glyph("✗", "x"), bad
+	sign, colour := "?", wary
 	switch p.Severity {
+	case Failure:
+		sign, colour = s.glyph("✗", "x"), bad
 	case Warning:
-		sign, colour = "!", wary
+		sign = "!"
 	case Unknown:
-		sign, colour = "?", wary
 	}
 	head := fmt.Sprintf("%s %s %s/%s: %s is %s", sign, p.Kind, p.Namespace, p.Name, p.Condition, p.Status)
 	tail := fmt.Sprintf(" (%s", p.Reason)

@@ -101,8 +101,9 @@ func stateTone(state string) tone {
 		return wary
 	case v1alpha1.KeyRevoked:
 		return bad
+	default:
+		return faint
 	}
-	return faint
 }
 
 // drawNext says what comes next and what it waits for.
@@ -140,7 +141,7 @@ func nextInWords(r *SetReport, now time.Time) string {
 	if n.KID != "" {
 		who = short(n.KID)
 	}
-	what := "becomes " + n.To
+	var what string
 	switch v1alpha1.KeyState(n.To) {
 	case v1alpha1.KeyActive:
 		what = "signs, as the first key"
@@ -151,6 +152,8 @@ func nextInWords(r *SetReport, now time.Time) string {
 		what = "is published"
 	case v1alpha1.KeyRemoved:
 		what = "is removed"
+	default:
+		what = "becomes " + n.To
 	}
 	switch {
 	case n.NotBefore.After(now):

@@ -179,7 +179,7 @@ func setTable(s Screen, sets []SetReport, now time.Time) *table {
 
 // nextInShort is the NEXT column, with the time as a distance.
 func nextInShort(n *NextReport, now time.Time) string {
-	what := strings.ToLower(n.To)
+	var what string
 	switch v1alpha1.KeyState(n.To) {
 	case v1alpha1.KeyActive:
 		what = "rotate"
@@ -187,6 +187,8 @@ func nextInShort(n *NextReport, now time.Time) string {
 		what = "publish"
 	case v1alpha1.KeyRemoved:
 		what = "remove " + short(n.KID)
+	default:
+		what = strings.ToLower(n.To)
 	}
 	switch {
 	case n.NotBefore.After(now):

@@ -138,8 +138,9 @@ func life(r *SetReport, k *KeyReport, end, now time.Time) []stretch {
 			until = end
 		}
 		return []stretch{{begin, k.SignsSince, published}, {k.SignsSince, k.SignedUntil, signing}, {k.SignedUntil, until, verifying}}
+	default:
+		return nil
 	}
-	return nil
 }
 
 // drawTimeline draws one row a key, an axis and a legend; empty if there is nothing to draw.
