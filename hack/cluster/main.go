@@ -114,9 +114,13 @@ func foreground(ctx context.Context, o local.Options) (err error) {
 		return err
 	}
 	tell(c.Kubeconfig(), c.KubectlPath())
-	<-ctx.Done()
-	fmt.Fprintln(os.Stderr, "stopping")
-	return nil
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(os.Stderr, "stopping")
+		return nil
+	case <-c.NodeEnded():
+		return errors.New("the node ended by itself:\n" + c.Node().Logs())
+	}
 }
 
 func tell(kubeconfig, kubectl string) {

@@ -184,7 +184,7 @@ func hog(task string) int {
 // testDrain evicts everything that may be evicted. There is no other node, so one edge must be left.
 func testDrain(t *testing.T) {
 	bothEdges(t)
-	stop := load(t, never)
+	stop, knocking := load(t, never), knock(t)
 	selector := keyturnv1alpha1.LabelComponent + "=" + keyturnv1alpha1.ComponentEdge
 	uncordon := func(ctx context.Context) error {
 		_, err := theStage.Kubectl(ctx, "uncordon", node.Name)
@@ -204,6 +204,6 @@ func testDrain(t *testing.T) {
 	bothEdges(t)
 	settle(t)
 	l := stop()
-	figure("drain with two edges on the only node", "%s; both ready %.1f s after uncordon", sum(l), time.Since(began).Seconds())
+	figure("drain with two edges on the only node", "%s; %s; both ready %.1f s after uncordon", sum(l), knocking.stop(t), time.Since(began).Seconds())
 	wantNoneRefused(t, l)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -92,4 +93,60 @@ func (g *gaps) stop() *gaps {
 
 func (g *gaps) String() string {
 	return fmt.Sprintf("longest gap %.1f s (%d worked, %d did not)", g.longest.Seconds(), g.good, g.bad)
+}
+
+// knocks opens one connection after another to the edge's Service, as a proxy without kept connections does. This is
+// where a Service that still leads to a pod which has stopped to listen would show.
+type knocks struct {
+	done         sync.WaitGroup
+	cancel       context.CancelFunc
+	good, bad    atomic.Int64
+	once         sync.Once
+	firstFailure error
+}
+
+func knock(t *testing.T) *knocks {
+	t.Helper()
+	address, err := theStage.ServiceAddress(t.Context(), stage.Service+"-extauthz", "http")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	k := &knocks{cancel: cancel}
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	for range 2 {
+		k.done.Go(func() {
+			for ctx.Err() == nil {
+				request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", nil)
+				if err == nil {
+					var response *http.Response
+					if response, err = client.Do(request); err == nil {
+						err = response.Body.Close() // whatever the answer: somebody is there
+					}
+				}
+				if ctx.Err() != nil {
+					return
+				}
+				if err != nil {
+					k.bad.Add(1)
+					k.once.Do(func() { k.firstFailure = err })
+					continue
+				}
+				k.good.Add(1)
+			}
+		})
+	}
+	return k
+}
+
+// stop ends the knocking and wants that it was always answered.
+func (k *knocks) stop(t *testing.T) string {
+	t.Helper()
+	k.cancel()
+	k.done.Wait()
+	if k.bad.Load() != 0 || k.good.Load() < 100 {
+		t.Errorf("new connections to the edge: %d answered, %d not; the first: %v", k.good.Load(), k.bad.Load(), k.firstFailure)
+	}
+	return fmt.Sprintf("%d new connections, %d failed", k.good.Load()+k.bad.Load(), k.bad.Load())
 }

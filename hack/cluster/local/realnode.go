@@ -208,5 +208,13 @@ func volume(name, dir string) *corev1.PersistentVolume {
 	}
 }
 
+// NodeEnded is closed when a real node has ended, for whatever reason; nil when there is none.
+func (c *Cluster) NodeEnded() <-chan struct{} {
+	if c.node == nil {
+		return nil
+	}
+	return c.node.Done()
+}
+
 // Node is the real node; nil when there is none.
 func (c *Cluster) Node() *node.Node { return c.node }

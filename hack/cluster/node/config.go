@@ -105,21 +105,32 @@ type command struct {
 	Log  string
 }
 
+func (o Options) configDir() string { return filepath.Join(o.Dir, "node") }
+
+// files are the configurations of the programs by their names in configDir.
+func (o Options) files() map[string]string {
+	network := NetworkOf(o.Slot)
+	fill := strings.NewReplacer("{dir}", o.configDir(), "{pause}", o.PauseRef, "{pods}", network.Pods, "{dns}", network.DNS, "{name}", Name,
+		"{clientCA}", o.ClientCA, "{cert}", o.Cert, "{key}", o.Key, "{proxyConfig}", o.ProxyConfig)
+	return map[string]string{
+		"containerd.toml":        fill.Replace(containerdConfig),
+		"cni/10-bridge.conflist": fill.Replace(networkConfig),
+		"kubelet.yaml":           fill.Replace(kubeletConfig),
+		"proxy.yaml":             fill.Replace(proxyConfig),
+	}
+}
+
 // configure writes all files of the node into Options.Dir and returns the path of the plan.
 func (o Options) configure(hierarchies []hierarchy) (string, error) {
-	dir, network := filepath.Join(o.Dir, "node"), NetworkOf(o.Slot)
-	fill := strings.NewReplacer("{dir}", dir, "{pause}", o.PauseRef, "{pods}", network.Pods, "{dns}", network.DNS, "{name}", Name,
-		"{clientCA}", o.ClientCA, "{cert}", o.Cert, "{key}", o.Key, "{proxyConfig}", o.ProxyConfig)
+	dir := o.configDir()
 	for _, sub := range []string{"cni", "pods"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return "", err
 		}
 	}
 	path := func(name string) string { return filepath.Join(dir, name) }
-	for name, text := range map[string]string{
-		"containerd.toml": containerdConfig, "cni/10-bridge.conflist": networkConfig, "kubelet.yaml": kubeletConfig, "proxy.yaml": proxyConfig,
-	} {
-		if err := os.WriteFile(path(name), []byte(fill.Replace(text)), 0o600); err != nil {
+	for name, text := range o.files() {
+		if err := os.WriteFile(path(name), []byte(text), 0o600); err != nil {
 			return "", err
 		}
 	}
@@ -128,7 +139,7 @@ func (o Options) configure(hierarchies []hierarchy) (string, error) {
 		{"containerd", []string{"--config", path("containerd.toml")}, o.log("containerd")},
 		{o.Kubelet, []string{
 			"--config", path("kubelet.yaml"), "--kubeconfig", o.KubeletConfig, "--hostname-override", Name,
-			"--node-ip", network.Node, "--root-dir", runDir + "/kubelet", "--cert-dir", runDir + "/kubelet-pki", "--v", "2",
+			"--node-ip", NetworkOf(o.Slot).Node, "--root-dir", runDir + "/kubelet", "--cert-dir", runDir + "/kubelet-pki", "--v", "2",
 		}, o.log("kubelet")},
 		{o.Proxy, []string{"--config", path("proxy.yaml"), "--v", "2"}, o.log("kube-proxy")},
 	}
