@@ -2,6 +2,7 @@ package charts
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -133,5 +135,46 @@ func eventually(t *testing.T, what string, check func() error) {
 		case <-limit:
 			t.Fatalf("%s: %v", what, err)
 		}
+	}
+}
+
+// removeKinds removes our CRDs and every object of theirs: the tests share one server, and some want it without.
+func removeKinds(t *testing.T) {
+	t.Helper()
+	ctx := context.Background() // also when the test is over
+	crds := &unstructured.UnstructuredList{}
+	crds.SetAPIVersion("apiextensions.k8s.io/v1")
+	crds.SetKind("CustomResourceDefinitionList")
+	if err := admin.List(ctx, crds); err != nil {
+		t.Fatal(err)
+	}
+	for i := range crds.Items {
+		crd := &crds.Items[i]
+		if !strings.HasSuffix(crd.GetName(), ".keyturn.dev") {
+			continue
+		}
+		kind, _, _ := unstructured.NestedString(crd.Object, "spec", "names", "kind")
+		all := &unstructured.UnstructuredList{}
+		all.SetAPIVersion("keyturn.dev/v1alpha1")
+		all.SetKind(kind + "List")
+		if err := admin.List(ctx, all); err != nil {
+			t.Fatal(err)
+		}
+		for j := range all.Items { // nobody is there who would take off a finalizer
+			// A guard rail that was deleted holds for a moment still.
+			eventually(t, "the finalizers of "+title(&all.Items[j])+" go", func() error {
+				return admin.Patch(ctx, &all.Items[j], client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))
+			})
+		}
+		if err := admin.Delete(ctx, crd); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, crd.GetName()+" is gone", func() error {
+			err := admin.Get(ctx, client.ObjectKeyFromObject(crd), crd.DeepCopy())
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			return errors.Join(errors.New("it is still there"), err)
+		})
 	}
 }

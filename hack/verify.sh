@@ -13,8 +13,9 @@ if [ -n "$before" ]; then
   exit 1
 fi
 
-step "generated files: deep copies and CRDs"
+step "generated files: deep copies and CRDs, and the chart's copies of config/"
 ./hack/generate.sh
+./hack/helm/sync.sh
 
 step "format"
 unformatted=$(gofmt -l $(git ls-files '*.go'))
