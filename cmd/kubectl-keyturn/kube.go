@@ -20,6 +20,8 @@ type kube struct {
 	overrides clientcmd.ConfigOverrides
 	all       bool
 	output    string
+	// began tells that the command line was understood.
+	began bool
 }
 
 // bind takes kubectl's own connection flags; the help shows the three that are used most.
@@ -27,6 +29,7 @@ func (k *kube) bind(flags *pflag.FlagSet) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	names := clientcmd.RecommendedConfigOverrideFlags("")
 	names.AuthOverrideFlags.Username.LongName, names.AuthOverrideFlags.Password.LongName = "", "" // kubectl has none either
+	names.ClusterOverrideFlags.APIServer.ShortName = "s"                                          // as in kubectl
 	names.ContextOverrideFlags.Namespace.Description = "namespace to look at (default: that of the context)"
 	clientcmd.BindOverrideFlags(&k.overrides, flags, names)
 	flags.VisitAll(func(f *pflag.Flag) { f.Hidden = f.Name != "namespace" && f.Name != "context" })
@@ -77,6 +80,7 @@ func (k *kube) run(cmd *cobra.Command, mayAll bool, do func(context.Context, *pl
 
 func (k *kube) session(cmd *cobra.Command) (*plugin.Session, error) {
 	format, err := plugin.ParseFormat(k.output)
+	k.began = err == nil
 	return &plugin.Session{
 		Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(), Screen: k.screen, Format: format, Now: time.Now, After: time.After,
 	}, err

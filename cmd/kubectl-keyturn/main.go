@@ -25,8 +25,12 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	k := &kube{screen: plugin.DetectScreen(os.Stdout, os.Getenv)}
-	if err := root(k).ExecuteContext(ctx); err != nil {
-		fmt.Fprint(os.Stderr, plugin.DrawTrouble(plugin.DetectScreen(os.Stderr, os.Getenv), plugin.Explain(err, k.namespace())))
+	if cmd, err := root(k).ExecuteContextC(ctx); err != nil {
+		trouble := plugin.Explain(err, k.namespace())
+		if !k.began && trouble.Mend == "" {
+			trouble.Mend = "see how it is used: " + cmd.CommandPath() + " --help"
+		}
+		fmt.Fprint(os.Stderr, plugin.DrawTrouble(plugin.DetectScreen(os.Stderr, os.Getenv), trouble))
 		stop()
 		os.Exit(1)
 	}

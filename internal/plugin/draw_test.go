@@ -50,6 +50,8 @@ func TestKeysGolden(t *testing.T) {
 func TestStatusGolden(t *testing.T) {
 	sets, services, policies := []v1alpha1.SigningKeySet{*settledSet()}, []v1alpha1.TokenService{*healthyService()}, []v1alpha1.TokenPolicy{*webPolicy()}
 	stuck, troubled := []v1alpha1.SigningKeySet{*stuckSet()}, []v1alpha1.TokenService{*troubledService()}
+	unseenService, unseenPolicy := *healthyService(), *webPolicy()
+	unseenService.Status, unseenPolicy.Status = v1alpha1.TokenServiceStatus{}, v1alpha1.TokenPolicyStatus{}
 	warned := *settledSet()
 	warned.Status.Conditions[2] = condition("StandbyReady", "False", "StandbyDisabled", "spec.rotation.standbyKeys is 0: if the active key leaks, a new one must first be published")
 	for _, row := range []struct {
@@ -66,6 +68,7 @@ func TestStatusGolden(t *testing.T) {
 		{"status-warned", NewStatusReport("demo", []v1alpha1.SigningKeySet{warned}, services, policies), fineScreen, false},
 		{"status-all", NewStatusReport("", append(sets, *manualSet()), services, policies), fineScreen, false},
 		{"status-unseen", NewStatusReport("demo", []v1alpha1.SigningKeySet{*newSet()}, services, policies), fineScreen, false},
+		{"status-no-manager", NewStatusReport("demo", []v1alpha1.SigningKeySet{*newSet()}, []v1alpha1.TokenService{unseenService}, []v1alpha1.TokenPolicy{unseenPolicy}), fineScreen, false},
 		{"status-empty", NewStatusReport("demo", nil, nil, nil), fineScreen, false},
 	} {
 		t.Run(row.name, func(t *testing.T) { golden(t, row.name, drawStatus(row.screen, &row.report, row.wide, now)) })

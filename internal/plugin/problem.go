@@ -69,6 +69,9 @@ func problems(kind string, object metav1.Object, observed int64, conditions []me
 	if len(conditions) == 0 || observed < object.GetGeneration() {
 		p := about
 		p.Condition, p.Reason = v1alpha1.ConditionReady, v1alpha1.ReasonNotObserved
+		if kind == "TokenPolicy" {
+			p.Condition = v1alpha1.ConditionAccepted
+		}
 		p.Message, p.Advice = "the manager has not reported on this object yet", managerAdvice
 		if len(conditions) > 0 {
 			p.Message = fmt.Sprintf("the manager has not seen the newest change yet (generation %d, seen %d)", object.GetGeneration(), observed)
@@ -145,8 +148,8 @@ func statusOf(conditions []metav1.Condition, kind string) string {
 	return "Unknown"
 }
 
-// drawProblem writes what is wrong, the message, and what to do.
-func drawProblem(s Screen, p *Problem, now time.Time) string {
+// drawHead writes what is wrong, in one line.
+func drawHead(s Screen, p *Problem, now time.Time) string {
 	sign, colour := "?", wary
 	switch p.Severity {
 	case Failure:
@@ -160,8 +163,28 @@ func drawProblem(s Screen, p *Problem, now time.Time) string {
 	if !p.Since.IsZero() {
 		tail += ", for " + span(now.Sub(p.Since))
 	}
+	return s.paint(colour, clean(head)) + s.paint(faint, clean(tail)+")") + "\n"
+}
+
+// drawProblems writes problems; neighbours with one cause share its message.
+func drawProblems(s Screen, found []Problem, now time.Time) string {
 	var b strings.Builder
-	b.WriteString(s.paint(colour, clean(head)) + s.paint(faint, clean(tail)+")") + "\n")
+	for i := range found {
+		p := &found[i]
+		if i == 0 || found[i-1].Message != p.Message || found[i-1].Advice != p.Advice {
+			b.WriteString("\n")
+		}
+		b.WriteString(drawHead(s, p, now))
+		if next := i + 1; next == len(found) || found[next].Message != p.Message || found[next].Advice != p.Advice {
+			b.WriteString(drawCause(s, p))
+		}
+	}
+	return b.String()
+}
+
+// drawCause writes the message, and what to do.
+func drawCause(s Screen, p *Problem) string {
+	var b strings.Builder
 	for _, line := range wrap(clean(p.Message), s.columns()-4) {
 		b.WriteString("    " + line + "\n")
 	}

@@ -20,9 +20,7 @@ func drawSets(s Screen, reports []SetReport, wide bool, now time.Time) string {
 func drawSet(s Screen, r *SetReport, wide bool, now time.Time) string {
 	var b strings.Builder
 	b.WriteString(drawSetTitle(s, r))
-	for i := range r.Problems {
-		b.WriteString("\n" + drawProblem(s, &r.Problems[i], now))
-	}
+	b.WriteString(drawProblems(s, r.Problems, now))
 	b.WriteString("\n")
 	if len(r.Keys) == 0 {
 		b.WriteString("No keys yet: the manager makes the first one once it has seen this set.\n")

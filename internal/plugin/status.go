@@ -109,9 +109,7 @@ func drawStatus(s Screen, r *StatusReport, wide bool, now time.Time) string {
 	}
 	var b strings.Builder
 	b.WriteString(drawVerdict(s, r, where))
-	for i := range r.Problems {
-		b.WriteString("\n" + drawProblem(s, &r.Problems[i], now))
-	}
+	b.WriteString(drawProblems(s, r.Problems, now))
 	everywhere := r.Namespace == ""
 	for _, part := range []struct {
 		title string
