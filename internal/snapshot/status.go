@@ -11,6 +11,9 @@ type Status struct {
 	Instance string `json:"instance"`
 	// TokenService is the namespace/name in the document that is in force.
 	TokenService string `json:"tokenService"`
+	// KeySet is the namespace/name of the SigningKeySet in that document, to which Epoch and KIDs belong; empty while
+	// there is none.
+	KeySet string `json:"keySet,omitempty"`
 	// Revision and Epoch are those of the document in force; 0 while there is none.
 	Revision int64 `json:"revision"`
 	Epoch    int64 `json:"epoch"`
