@@ -40,8 +40,10 @@ type TokenServiceSpec struct {
 	Issuer string `json:"issuer"`
 
 	// signingKeySetRef names the SigningKeySet, in this namespace, whose keys sign
-	// and verify.
+	// and verify. It cannot be changed, because the edges would refuse every token
+	// signed by the former set, and no key of the new one could be acknowledged.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="signingKeySetRef cannot be changed, because every live token is signed by a key of that set: create a second TokenService with the other set and move clients over; new keys for this one come from kubectl annotate sks <set> keyturn.dev/rotate-requested-at=now --overwrite"
 	SigningKeySetRef SigningKeySetReference `json:"signingKeySetRef"`
 
 	// tokenPolicyRef names the TokenPolicy, in this namespace, that says how long
