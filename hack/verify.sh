@@ -34,7 +34,7 @@ step "lint (the first run builds the linter from its pinned module, some minutes
 bin=${KEYTURN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/keyturn}/lint
 mkdir -p "$bin"
 (cd hack/lint && CGO_ENABLED=0 go build -o "$bin/golangci-lint" github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
-"$bin/golangci-lint" run
+"$bin/golangci-lint" run --allow-parallel-runners
 
 step "shape: file sizes and names that say nothing"
 ./hack/shape.sh

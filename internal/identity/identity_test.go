@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -139,7 +140,7 @@ func TestHasherIsBounded(t *testing.T) {
 		}
 	})
 	for h.Waiting() == 0 {
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 	if _, err := h.matches(t.Context(), stored, secret.NewText("x")); !errors.Is(err, ErrBusy) {
 		t.Errorf("past the queue: %v", err)

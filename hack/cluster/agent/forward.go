@@ -69,7 +69,7 @@ func (f *forwarder) accept(l net.Listener) {
 			return
 		}
 		if err != nil {
-			time.Sleep(5 * time.Millisecond) // out of file descriptors: do not spin
+			<-time.After(5 * time.Millisecond) // out of file descriptors: do not spin
 			continue
 		}
 		go f.forward(c.(*net.TCPConn))
