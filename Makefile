@@ -38,8 +38,9 @@ image: ## the container image (needs docker or podman)
 	$${CONTAINER_TOOL:-docker} build --build-arg VERSION=$(VERSION) -t ghcr.io/keyturn/keyturn:$(VERSION) .
 
 .PHONY: generate
-generate: ## deep copies, CRDs and the API reference from the types in api/
+generate: ## deep copies, CRDs and the API reference from the types in api/, and the chart's copies of config/
 	./hack/generate.sh
+	./hack/helm/sync.sh
 
 .PHONY: verify
 verify: ## generated files, format, lint, module files, docs; fails on a dirty tree
