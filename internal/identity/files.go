@@ -20,11 +20,9 @@ const (
 	rolesFile = "roles"
 )
 
-// retryWatch is how long a directory that cannot be watched, e.g. because it is not mounted yet, is left alone.
-const retryWatch = 2 * time.Second
-
 // Files are the htpasswd sources that live in files: <dir>/<source>/htpasswd and roles. Each is read again when it
-// changes; a bad new content is refused and reported, and the old one stays. Safe for concurrent use.
+// changes; a bad new content is refused and reported, and the old one stays. A file that is taken away counts: without
+// `roles` nobody has a role, without `htpasswd` the source is not available. Safe for concurrent use.
 type Files struct {
 	dir string
 	log *slog.Logger
@@ -65,14 +63,16 @@ func (f *Files) source(name string) *fileSource {
 		return s
 	}
 	dir := filepath.Join(f.dir, name)
+	// One volume may hold all sources as folders; then its link `..data` is in the directory above.
+	options := []snapshot.Option{snapshot.ForgetMissing(), snapshot.Watching(f.dir)}
 	s := &fileSource{rolesPath: filepath.Join(dir, rolesFile)}
 	s.users = snapshot.Open(filepath.Join(dir, usersFile), func(raw []byte, _ *users) (*users, error) {
 		return parseUsers(secret.NewText(string(raw)))
-	}, f.log, f.now)
+	}, f.log, f.now, options...)
 	s.roles = snapshot.Open(s.rolesPath, func(raw []byte, _ *roles) (*roles, error) {
 		all, err := parseRoles(string(raw))
 		return &all, err
-	}, f.log, f.now)
+	}, f.log, f.now, options...)
 	f.open[name] = s
 	f.start(s)
 	return s
@@ -84,21 +84,7 @@ func (f *Files) start(s *fileSource) {
 	}
 	ctx := f.follow
 	for _, run := range []func(context.Context) error{s.users.Run, s.roles.Run} {
-		f.group.Go(func() {
-			for ctx.Err() == nil {
-				if err := run(ctx); ctx.Err() != nil {
-					return
-				} else if err != nil {
-					f.log.Warn("identity_watch_failed", "error", err.Error())
-				}
-				select {
-				case <-ctx.Done():
-				case <-time.After(retryWatch):
-					s.users.Reload()
-					s.roles.Reload()
-				}
-			}
-		})
+		f.group.Go(func() { _ = run(ctx) }) // it ends with ctx and not before
 	}
 }
 

@@ -92,6 +92,70 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// Who is taken out of the lists is out at once, without a restart.
+func TestFilesTakenAway(t *testing.T) {
+	root := t.TempDir()
+	files := NewFiles(root, slog.New(slog.DiscardHandler), time.Now)
+	d, err := New([]snapshot.IdentitySource{{Name: "staff", Htpasswd: &snapshot.Htpasswd{}}}, files, NewHasher(1, 10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	running.Go(func() { _ = files.Run(ctx) })
+	defer running.Wait()
+	defer stop()
+	alice := "alice:" + bcryptOf(t, "one")
+	begun := time.Now()
+	// One volume with a folder a source, as a projected volume has it.
+	swap := func(version string, content map[string]string) {
+		t.Helper()
+		fresh := filepath.Join(root, version, "staff")
+		if err := os.MkdirAll(fresh, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range content {
+			if err := os.WriteFile(filepath.Join(fresh, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := errors.Join(os.Symlink(version, filepath.Join(root, "..tmp")), os.Rename(filepath.Join(root, "..tmp"), filepath.Join(root, "..data")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join("..data", "staff"), filepath.Join(root, "staff")); err != nil && !errors.Is(err, os.ErrExist) {
+			t.Fatal(err)
+		}
+	}
+	role := func(want string, wantErr error) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+			u, err := d.Lookup(ctx, "staff", "alice")
+			if errors.Is(err, wantErr) && u.Role == want {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("role %q, %v; want %q, %v", u.Role, err, want, wantErr)
+			}
+		}
+	}
+	swap("v1", map[string]string{"htpasswd": alice, "roles": "alice: admin"})
+	role("admin", nil)
+	swap("v2", map[string]string{"htpasswd": alice})
+	role("", nil)
+	swap("v3", map[string]string{"htpasswd": alice, "roles": ""})
+	role("", nil)
+	swap("v4", map[string]string{"htpasswd": alice, "roles": "alice: admin"})
+	role("admin", nil)
+	swap("v5", map[string]string{"roles": "alice: admin"})
+	role("", ErrUnavailable)
+	swap("v6", map[string]string{"htpasswd": alice, "roles": "alice: user"})
+	role("user", nil)
+	if took := time.Since(begun); took > 6*time.Second {
+		t.Errorf("six changes took %s: they came by the poll and not by notifications", took)
+	}
+}
+
 type lockedWriter struct {
 	mu  *sync.Mutex
 	out *strings.Builder

@@ -23,25 +23,53 @@ const pollInterval = 2 * time.Second
 // document fit for use; current is the value in force or nil. An error refuses the document.
 type Build[T any] func(raw []byte, current *T) (*T, error)
 
+// Option changes how a [File] follows its path.
+type Option func(*following)
+
+// following is what the options say.
+type following struct {
+	forgetMissing bool
+	watched       []string
+}
+
+// ForgetMissing makes a missing file take its value away. Without it the last good value stays, which is right for a
+// document that must outlive its Secret, and wrong for a list in which absence has a meaning.
+func ForgetMissing() Option { return func(f *following) { f.forgetMissing = true } }
+
+// Watching names one more directory whose changes can change the file: the one that holds the link `..data`, where
+// the file is in a folder of its volume.
+func Watching(dir string) Option {
+	return func(f *following) { f.watched = append(f.watched, dir) }
+}
+
 // File keeps the value built from one mounted file up to date: [File.Load] is one atomic read, never a lock and never
 // I/O. It is safe for concurrent use; the zero value is not usable, see [Open].
 type File[T any] struct {
+	following
 	path  string
 	build Build[T]
 	log   *slog.Logger
 	now   func() time.Time
 
+	newWatcher func() (*fsnotify.Watcher, error)
+	poll       time.Duration
+
 	current atomic.Pointer[T]
 	refused atomic.Pointer[Refusal]
 
-	reading  sync.Mutex // serialises reads, guards lastHash
-	lastHash [sha256.Size]byte
+	reading  sync.Mutex        // serialises reads, guards lastHash
+	lastHash [sha256.Size]byte // of the content read last; zero if there was none
 }
 
 // Open reads the file once. A missing or refused document is not an error here: the replica starts, is not ready,
 // says why in its status, and takes the document when it comes ([File.Run]).
-func Open[T any](path string, build Build[T], log *slog.Logger, now func() time.Time) *File[T] {
-	f := &File[T]{path: path, build: build, log: log, now: now}
+func Open[T any](path string, build Build[T], log *slog.Logger, now func() time.Time, options ...Option) *File[T] {
+	f := &File[T]{path: path, build: build, log: log, now: now, newWatcher: fsnotify.NewWatcher, poll: pollInterval}
+	// The directory, because kubelet swaps a link in it and never writes the file itself.
+	f.watched = []string{filepath.Dir(path)}
+	for _, set := range options {
+		set(&f.following)
+	}
 	f.Reload()
 	return f
 }
@@ -52,51 +80,79 @@ func (f *File[T]) Load() *T { return f.current.Load() }
 // Refused describes the newest document if it was not taken.
 func (f *File[T]) Refused() *Refusal { return f.refused.Load() }
 
-// Run follows the file until ctx ends.
+// Run follows the file until ctx ends. Where nothing can be watched, e.g. because the node has no inotify instance
+// left, it says so once and reads the file from time to time, which it does in any case.
 func (f *File[T]) Run(ctx context.Context) error {
-	watcher, err := fsnotify.NewWatcher()
+	var events <-chan fsnotify.Event // nil, so never ready, without a watcher
+	var failures <-chan error
+	watcher, err := f.newWatcher()
 	if err != nil {
-		return fmt.Errorf("watch %s: %w", f.path, err)
+		f.log.Warn("snapshot_watch_failed", "path", f.path, "error", err.Error(), "read_every", f.poll.String())
+	} else {
+		defer watcher.Close() //nolint:errcheck // nothing is written
+		events, failures = watcher.Events, watcher.Errors
 	}
-	defer watcher.Close() //nolint:errcheck // nothing is written
-	// The directory, because kubelet swaps a link in it and never writes the file itself.
-	if err := watcher.Add(filepath.Dir(f.path)); err != nil {
-		return fmt.Errorf("watch %s: %w", filepath.Dir(f.path), err)
-	}
-	poll := time.NewTicker(pollInterval)
+	poll := time.NewTicker(f.poll)
 	defer poll.Stop()
+	complained := false
 	for {
+		if watcher != nil {
+			// Again each time: a directory may come late, or be another one behind the same name.
+			if err := f.watch(watcher); err != nil && !complained {
+				f.log.Warn("snapshot_watch_failed", "path", f.path, "error", err.Error(), "read_every", f.poll.String())
+				complained = true
+			}
+		}
+		f.Reload() // after the watch is set: what changed before it is seen too
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-watcher.Events:
-		case err := <-watcher.Errors:
+		case <-events:
+		case err := <-failures:
 			f.log.Warn("snapshot_watch_failed", "path", f.path, "error", err.Error())
 		case <-poll.C:
 		}
-		f.Reload()
 	}
+}
+
+func (f *File[T]) watch(watcher *fsnotify.Watcher) error {
+	var failed error
+	for _, dir := range f.watched {
+		if err := watcher.Add(dir); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("watch %s: %w", dir, err))
+		}
+	}
+	return failed
 }
 
 // Reload reads the file now and tells whether the value in force changed.
 func (f *File[T]) Reload() bool {
 	f.reading.Lock()
 	defer f.reading.Unlock()
+	had := f.current.Load()
 	raw, err := readBounded(f.path)
-	if errors.Is(err, os.ErrNotExist) && f.current.Load() != nil {
-		return false // a swap under way, or a deleted Secret: what is in force stays
+	if errors.Is(err, os.ErrNotExist) && had != nil {
+		if !f.forgetMissing {
+			return false // a deleted Secret: what is in force stays
+		}
+		// A swap removes the old directory, perhaps while its path is walked: only the second look is believed.
+		raw, err = readBounded(f.path)
+	}
+	if err != nil {
+		f.lastHash = [sha256.Size]byte{} // the same content is news when it comes back
+		f.refuse(refuse("Undecodable", "cannot be read: %w", err), nil)
+		if missing := errors.Is(err, os.ErrNotExist); !missing || had == nil {
+			return false
+		}
+		f.current.Store(nil)
+		return true
 	}
 	hash := sha256.Sum256(raw)
-	if err == nil && hash == f.lastHash {
+	if hash == f.lastHash {
 		return false
 	}
 	f.lastHash = hash
-	var next *T
-	if err == nil {
-		next, err = f.build(raw, f.current.Load())
-	} else {
-		err = refuse("Undecodable", "cannot be read: %w", err)
-	}
+	next, err := f.build(raw, had)
 	if err != nil {
 		f.refuse(err, raw)
 		return false
