@@ -210,7 +210,8 @@ func (a *Authorizer) Status() snapshot.Status {
 	revocations := a.revocations.Status()
 	s := snapshot.Status{Role: "edge", Instance: a.instance, Clock: a.now().UTC(), Refused: a.edges.Refused(), Revocations: &revocations, KIDs: []string{}}
 	if edge := a.edges.Load(); edge != nil {
-		s.TokenService, s.Revision, s.Epoch = edge.header.TokenService, edge.header.Revision, edge.epoch
+		s.TokenService, s.Revision = edge.header.TokenService, edge.header.Revision
+		s.KeySet, s.Epoch = edge.keySet, edge.epoch
 		s.ActiveKID, s.KIDs = edge.active, edge.verifier.Keys.KIDs()
 	}
 	if seen := a.untrusted.Load(); seen != nil && a.now().Sub(seen.at) < untrustedMemory {

@@ -234,6 +234,9 @@ func TestUntrustedPeer(t *testing.T) {
 	on, _ := w.serve(t, Drain{})
 	got := newEnvoy(t, on.GRPC.Addr().String()).send(t, get(bearer(mint(t, signingKeys()[0])), header{"X-Forwarded-For", "10.0.0.1"}))
 	checkDenial(t, got.status, got.headers, got.body, 403, "untrusted_peer")
+	if set := w.Status().KeySet; set != "shop/keys" {
+		t.Errorf("key set %q", set)
+	}
 	if seen := w.Status().UntrustedPeer; seen != "127.0.0.1" {
 		t.Errorf("status names %q", seen)
 	}

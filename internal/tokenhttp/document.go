@@ -48,8 +48,9 @@ func Build(files *identity.Files, hasher *identity.Hasher) snapshot.Build[Docume
 		if current != nil && issuer.TokenService != current.TokenService {
 			return nil, snapshot.Refuse("WrongTokenService", "the document is of %.80q, this replica serves %.80q", issuer.TokenService, current.TokenService)
 		}
-		if current != nil && issuer.Keys.Epoch < current.Keys.Epoch {
-			return nil, snapshot.Refuse("EpochFell", "the key set has epoch %d, this replica has seen %d", issuer.Keys.Epoch, current.Keys.Epoch)
+		// Each set counts its own epochs: a service may be moved to a young one.
+		if current != nil && issuer.Keys.Name == current.Keys.Name && issuer.Keys.Epoch < current.Keys.Epoch {
+			return nil, snapshot.Refuse("EpochFell", "epoch %d, this replica holds %d of %.80q", issuer.Keys.Epoch, current.Keys.Epoch, current.Keys.Name)
 		}
 		if err := checkComplete(issuer); err != nil {
 			return nil, snapshot.Refuse("Incomplete", "%w", err)

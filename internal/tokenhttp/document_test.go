@@ -67,6 +67,11 @@ func TestBuildRefuses(t *testing.T) {
 	if d, err := build(higher, current); err != nil || !strings.Contains(string(d.discovery.body), `["ES256","RS256"]`) {
 		t.Errorf("an algorithm migration: %v", err)
 	}
+	moved := fresh()
+	moved.Keys.Name, moved.Keys.Epoch = "shop/young-keys", 1
+	if d, err := build(moved, current); err != nil || d.Keys.Epoch != 1 {
+		t.Errorf("a move to a younger set: %v", err)
+	}
 	if _, err := Build(nil, identity.NewHasher(1, 1))([]byte("garbage"), nil); err == nil {
 		t.Error("garbage was taken")
 	}

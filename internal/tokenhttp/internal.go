@@ -74,7 +74,8 @@ func (s *Service) Status(ctx context.Context) snapshot.Status {
 		StoreReachable: s.probe(ctx), UntrustedPeer: s.strangers.report(now), KIDs: []string{},
 	}
 	if d := s.Document(); d != nil {
-		status.TokenService, status.Revision, status.Epoch = d.TokenService, d.Revision, d.Keys.Epoch
+		status.TokenService, status.Revision = d.TokenService, d.Revision
+		status.KeySet, status.Epoch = d.Keys.Name, d.Keys.Epoch
 		status.ActiveKID, status.KIDs = d.Keys.Active, d.kids
 	}
 	// After the document: whoever sees the new key here sees every expiry of the old one that was noted before.

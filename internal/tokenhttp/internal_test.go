@@ -71,7 +71,7 @@ func TestStatusAndReadiness(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &s); err != nil {
 		t.Fatalf("%v: %s", err, body)
 	}
-	if s.Role != "issuer" || s.Instance != "tokenservice-0" || s.TokenService != "shop/auth" || s.Revision != 8 || s.Epoch != 4 || s.ActiveKID != next.KID() || len(s.KIDs) != 2 || !s.StoreReachable {
+	if s.Role != "issuer" || s.Instance != "tokenservice-0" || s.TokenService != "shop/auth" || s.Revision != 8 || s.Epoch != 4 || s.KeySet != "shop/keys" || s.ActiveKID != next.KID() || len(s.KIDs) != 2 || !s.StoreReachable {
 		t.Errorf("status %+v", s)
 	}
 	if !s.LatestExpiry[old].Equal(start.Add(15*time.Minute)) || !s.LatestExpiry[next.KID()].Equal(start.Add(16*time.Minute)) {
