@@ -92,7 +92,7 @@ func (f *fleet) Read(ctx context.Context, pod *corev1.Pod) (*snapshot.Status, er
 func (f *fleet) status(name string, r *fakeReplica, does fault) *snapshot.Status {
 	now := f.w.clock.Now()
 	status := &snapshot.Status{
-		Role: "edge", Instance: name, TokenService: r.header.TokenService, Revision: r.header.Revision, Epoch: r.keys.Epoch,
+		Role: "edge", Instance: name, TokenService: r.header.TokenService, KeySet: r.keys.Name, Revision: r.header.Revision, Epoch: r.keys.Epoch,
 		ActiveKID: r.keys.Active, Clock: now.Add(does.skew), Refused: r.refused,
 	}
 	for _, k := range r.keys.Keys {

@@ -141,15 +141,26 @@ func (b *base) replicasOf(ctx context.Context, tsvc *keyturnv1alpha1.TokenServic
 		group.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 			defer cancel()
-			found[i].status, found[i].err = b.status.Read(ctx, found[i].pod)
-			if s := found[i].status; s != nil && !credible(s.Epoch, s.Revision) {
-				found[i].status, found[i].err = nil, errors.New("it holds a forged document, whose epoch or revision no set reaches: delete the pod")
-			}
+			found[i].ask(ctx, b.status, tsvc.Namespace+"/"+tsvc.Spec.SigningKeySetRef.Name)
 			found[i].read = b.now()
 			return nil
 		})
 	}
 	return found, group.Wait()
+}
+
+// ask reads the status of the replica. What it says about the keys of another set than keySet is evidence of nothing: of
+// this one it holds none.
+func (r *replica) ask(ctx context.Context, reader StatusReader, keySet string) {
+	r.status, r.err = reader.Read(ctx, r.pod)
+	s := r.status
+	switch {
+	case s == nil:
+	case s.KeySet != "" && s.KeySet != keySet:
+		s.Epoch, s.Revision, s.ActiveKID, s.KIDs, s.LatestExpiry = 0, 0, "", nil, nil
+	case !credible(s.Epoch, s.Revision):
+		r.status, r.err = nil, errors.New("it holds a forged document, whose epoch or revision no set reaches: delete the pod")
+	}
 }
 
 // workloadOwners returns the UIDs that control the pods of the workloads: the StatefulSet of the token service (true)

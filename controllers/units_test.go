@@ -54,6 +54,36 @@ func edgeAt(revision int64) replica {
 	return replica{pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "edge"}}, status: &snapshot.Status{Revision: revision}}
 }
 
+// statusOf answers for every pod.
+type statusOf snapshot.Status
+
+func (s statusOf) Read(context.Context, *corev1.Pod) (*snapshot.Status, error) {
+	status := snapshot.Status(s)
+	return &status, nil
+}
+
+// TestAnotherSetsReplica: what a replica holds of another key set acknowledges nothing, and its epoch is no ground to
+// suspect a restore.
+func TestAnotherSetsReplica(t *testing.T) {
+	for set, counts := range map[string]bool{"shop/main": true, "": true, "shop/other": false, "other/main": false} {
+		r := edgeAt(0)
+		r.signer = true
+		r.ask(t.Context(), statusOf{
+			KeySet: set, Revision: 9, Epoch: 90, ActiveKID: "a", KIDs: []string{"a"}, Clock: noon, LatestExpiry: map[string]time.Time{"a": noon},
+		}, "shop/main")
+		seen := keysReplicas([]replica{r})[0]
+		if !seen.Reachable || seen.Clock != noon {
+			t.Errorf("%q: the replica is there and has a clock: %+v", set, seen)
+		}
+		if told := seen.Epoch > 0 && len(seen.KIDs) > 0 && seen.ActiveKID != "" && len(seen.LatestExp) > 0; told != counts || r.revisionLoaded(9) != counts {
+			t.Errorf("%q: counts %t, want %t: %+v", set, told, counts, seen)
+		}
+		if !counts && (seen.Epoch != 0 || len(seen.KIDs) != 0 || seen.ActiveKID != "" || len(seen.LatestExp) != 0) {
+			t.Errorf("%q: something is believed: %+v", set, seen)
+		}
+	}
+}
+
 func TestGrantedTTL(t *testing.T) {
 	deaf := replica{pod: &corev1.Pod{}, err: errors.New("refused")}
 	signer := edgeAt(1)
