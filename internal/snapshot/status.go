@@ -11,8 +11,6 @@ type Status struct {
 	Instance string `json:"instance"`
 	// TokenService is the namespace/name in the document that is in force.
 	TokenService string `json:"tokenService"`
-	// KeySet is the namespace/name of the key set in the document in force: Epoch and the keys are of that set alone.
-	KeySet string `json:"keySet"`
 	// KeySet is the namespace/name of the SigningKeySet in that document, to which Epoch and KIDs belong; empty while
 	// there is none.
 	KeySet string `json:"keySet,omitempty"`
