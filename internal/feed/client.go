@@ -53,6 +53,9 @@ const (
 	pruneEvery = 30 * time.Second
 )
 
+// pruneLate is how long an expired entry is kept on, so that a clock may be set back by as much without a new list.
+const pruneLate = time.Minute
+
 // NewClient checks the configuration. The client does nothing until [Client.Run].
 func NewClient(config ClientConfig) (*Client, error) {
 	if config.Edge == "" || config.Target == nil || config.Log == nil || config.Now == nil {
@@ -64,14 +67,18 @@ func NewClient(config ClientConfig) (*Client, error) {
 // List is the edge's list. It is complete once [Client.Status] says Loaded.
 func (c *Client) List() *revocation.List { return c.list }
 
-// Status tells how fresh the list is. Before the first acknowledged report it is stale and not loaded.
+// Status tells how fresh the list is. Before the first acknowledged report it is stale and not loaded; it is not loaded
+// either while the list lacks entries that a clock far ahead made it forget.
 func (c *Client) Status() snapshot.RevocationStatus {
-	return snapshot.RevocationStatus{Loaded: c.loaded.Load(), Applied: c.list.Applied(), Stale: !c.leased()}
+	now := c.config.Now()
+	return snapshot.RevocationStatus{
+		Loaded: c.loaded.Load() && c.list.CompleteAt(now), Applied: c.list.Applied(), Stale: !c.leased(now),
+	}
 }
 
-func (c *Client) leased() bool {
+func (c *Client) leased(now time.Time) bool {
 	until := c.lease.Load()
-	return until != nil && c.config.Now().Before(*until)
+	return until != nil && now.Before(*until)
 }
 
 // Run follows the feed until ctx ends. Then it gives the lease back, if the token service can be reached.
@@ -108,7 +115,7 @@ func (c *Client) prune(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			c.list.Prune(c.config.Now())
+			c.list.Prune(c.config.Now().Add(-pruneLate))
 		}
 	}
 }

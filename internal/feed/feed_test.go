@@ -209,3 +209,35 @@ func TestServerRestartAndAddressChange(t *testing.T) {
 	address.Store(other.address)
 	until(t, "the entry at the third address", func() bool { return revoked(c, "four") })
 }
+
+// An edge whose clock ran ahead has forgotten who is revoked. Set right, it must not decide before it knows again.
+func TestClockAheadAndBack(t *testing.T) {
+	r := newRig(t, "")
+	r.log.append("gone")
+	var ahead atomic.Int64
+	clock := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	c, err := NewClient(ClientConfig{Edge: "a", Log: quiet(), Now: clock, Target: func() (Target, bool) {
+		return Target{FeedAddress: snapshot.FeedAddress{Address: r.address}, MaxPropagation: leaseLength}, true
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = c.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	until(t, "loaded", func() bool { return c.Status().Loaded })
+	ahead.Store(int64(2 * time.Hour))
+	if left := c.list.Prune(clock().Add(-pruneLate)); left != 0 {
+		t.Fatalf("%d entries left", left)
+	}
+	ahead.Store(0)
+	until(t, "the complete list again", func() bool {
+		loaded := c.Status().Loaded
+		if loaded && !revoked(c, "gone") {
+			t.Fatal("decides with a list that lacks a live revocation")
+		}
+		return loaded
+	})
+}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/revocation"
@@ -19,6 +20,9 @@ import (
 // errMoved ends a session because the snapshot names another address.
 var errMoved = errors.New("the feed's address changed")
 
+// errClockSetBack ends a session because the list forgot entries that are alive by the clock of now.
+var errClockSetBack = errors.New("the clock was set back: the complete list is needed again")
+
 // session is one connection to the feed: a stream in, reports out.
 type session struct {
 	*Client
@@ -26,6 +30,7 @@ type session struct {
 	http    *http.Client
 	base    string
 	applied chan struct{} // gets a value when there is something to report
+	ready   atomic.Bool   // the complete list was loaded in this session
 }
 
 // session follows the feed until something ends it; synced tells whether the complete list was loaded.
@@ -53,7 +58,7 @@ func (c *Client) session(ctx context.Context, target Target) (synced bool, err e
 	}
 	silence := time.AfterFunc(silenceAfter, func() { end(errors.New("nothing was heard from the feed")) })
 	defer silence.Stop()
-	go s.watchTarget(streamCtx, end)
+	go s.watch(streamCtx, end)
 	response, err := s.http.Do(request)
 	if err != nil {
 		return false, cause(streamCtx, err)
@@ -64,6 +69,7 @@ func (c *Client) session(ctx context.Context, target Target) (synced bool, err e
 	}
 	err = s.read(bufio.NewReaderSize(response.Body, maxLine), func() { silence.Reset(silenceAfter) }, func() {
 		synced = true
+		s.ready.Store(true)
 		reporter.Go(func() { s.reports(streamCtx) })
 	})
 	return synced, cause(streamCtx, err)
@@ -122,8 +128,8 @@ func (s *session) request(ctx context.Context, method, path string, body []byte)
 	return request, nil
 }
 
-// watchTarget ends the session when the snapshot names another feed.
-func (s *session) watchTarget(ctx context.Context, end context.CancelCauseFunc) {
+// watch ends the session when the snapshot names another feed, and when the list must be loaded again.
+func (s *session) watch(ctx context.Context, end context.CancelCauseFunc) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -133,6 +139,11 @@ func (s *session) watchTarget(ctx context.Context, end context.CancelCauseFunc) 
 		case <-tick.C:
 			if now, known := s.config.Target(); known && now.FeedAddress != s.target.FeedAddress {
 				end(errMoved)
+				return
+			}
+			// Not while it is loading: the list in force is the one from before then.
+			if s.ready.Load() && !s.list.CompleteAt(s.config.Now()) {
+				end(errClockSetBack)
 				return
 			}
 		}
@@ -224,8 +235,8 @@ func (s *session) reports(ctx context.Context) {
 // report renews the lease from the moment it was sent. An edge that holds no lease gets one only if it has applied
 // everything there is: whatever was revoked while nobody waited for it must be in its list first.
 func (s *session) report(ctx context.Context) error {
-	held := s.loaded.Load() && s.leased()
-	applied, sent := s.list.Applied(), s.config.Now()
+	sent := s.config.Now()
+	held, applied := s.loaded.Load() && s.leased(sent), s.list.Applied()
 	ack, err := s.post(ctx, report{Edge: s.config.Edge, Applied: applied})
 	if err != nil {
 		return err

@@ -163,7 +163,7 @@ func TestSlowReaderIsCut(t *testing.T) {
 		t.Fatalf("%q, %v", line, err)
 	}
 	// Read nothing until the server must have given up, then find the end without the last line.
-	time.Sleep(writeWithin + time.Second) // the one thing to wait for is time itself
+	<-time.After(writeWithin + time.Second) // the one thing to wait for is time itself
 	rest := make([]byte, 1<<20)
 	total := 0
 	for {

@@ -40,8 +40,8 @@ type state struct {
 	keys     table
 	users    table
 	all      atomic.Pointer[mark]
-	// before is the list of a store that was replaced by one with lower numbers; its entries count until they expire.
-	before *state
+	// pruned is the latest time at which something was pruned; nil if nothing was.
+	pruned atomic.Pointer[time.Time]
 }
 
 // mark is one thing that is distrusted: below the number before (sessions, tokens and keys have none), until expires.
@@ -66,23 +66,19 @@ func (l *List) Applied() uint64 { return l.state.Load().applied.Load() }
 // Len is the number of things distrusted.
 func (l *List) Len() int { return l.state.Load().total() }
 
-func (s *state) total() int {
-	n := 0
-	for ; s != nil; s = s.before {
-		n += int(s.size.Load())
-	}
-	return n
+func (s *state) total() int { return int(s.size.Load()) }
+
+// CompleteAt tells whether the list still has every entry that is alive at now: false when the clock was set back
+// behind the time of a [List.Prune] that forgot something. Then only another [List.Replace] makes it complete.
+func (l *List) CompleteAt(now time.Time) bool {
+	pruned := l.state.Load().pruned.Load()
+	return pruned == nil || !now.Round(0).Before(*pruned) // Round: the monotonic clock is never set back
 }
 
 // Revoked tells whether the credential is distrusted. Entries count until [List.Prune] removes them: an expired
 // entry can only hit an expired credential.
 func (l *List) Revoked(c Credential) bool {
-	for s := l.state.Load(); s != nil; s = s.before {
-		if s.revoked(c) {
-			return true
-		}
-	}
-	return false
+	return l.state.Load().revoked(c)
 }
 
 func (s *state) revoked(c Credential) bool {
@@ -102,9 +98,9 @@ func (s *state) revoked(c Credential) bool {
 	return marked && (!numbered || number < user.before) || all != nil && (!numbered || number < all.before)
 }
 
-// Replace swaps the whole list for entries, which are complete up to the number applied. On an error the list stays
-// as it was. A lower number than [List.Applied] means that the store was lost and another one has taken its place: then
-// the entries known so far count on until they expire, because a new store does not know whom the old one distrusted.
+// Replace takes the complete list of a store, which is complete up to the number applied. On an error the list stays
+// as it was. The entries known so far count on until [List.Prune] forgets them: a store takes no entry back, and one that
+// was lost, replaced by a new one or restored from a backup does not know whom it distrusted before.
 func (l *List) Replace(entries []Entry, applied uint64) error {
 	if len(entries) > l.limit {
 		return fmt.Errorf("%w: %d entries, at most %d", ErrFull, len(entries), l.limit)
@@ -122,18 +118,21 @@ func (l *List) Replace(entries []Entry, applied uint64) error {
 	next.applied.Store(applied)
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	last := l.state.Load()
-	switch {
-	case applied < last.applied.Load():
-		next.before = last
-	case last.before.total() > 0: // an empty one is dropped
-		next.before = last.before
-	}
+	next.keep(l.state.Load())
 	if next.total() > l.limit {
-		return fmt.Errorf("%w: %d entries with those of the store before, at most %d", ErrFull, next.total(), l.limit)
+		return fmt.Errorf("%w: %d entries with those known before, at most %d", ErrFull, next.total(), l.limit)
 	}
 	l.state.Store(next)
 	return nil
+}
+
+// keep takes over what another state distrusts, for a state that no reader sees yet.
+func (s *state) keep(last *state) {
+	kept := s.sessions.keep(&last.sessions) + s.tokens.keep(&last.tokens) + s.keys.keep(&last.keys) + s.users.keep(&last.users)
+	s.size.Add(int64(kept))
+	if all := last.all.Load(); all != nil {
+		s.addAll(Entry{Before: all.before, Expires: all.expires})
+	}
 }
 
 // Apply adds one entry, which must be newer than all before.
@@ -155,15 +154,27 @@ func (l *List) Apply(e Entry) error {
 	return nil
 }
 
-// Prune forgets the entries that expired before now and returns how many are left.
+// Prune forgets the entries that expired before now and returns how many are left. See [List.CompleteAt].
 func (l *List) Prune(now time.Time) int {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	current := l.state.Load()
-	for s := current; s != nil; s = s.before {
+	s := l.state.Load()
+	if s.expired(now) {
+		wall := now.Round(0)
+		if last := s.pruned.Load(); last == nil || last.Before(wall) {
+			s.pruned.Store(&wall) // first: nobody may take a list for complete that has lost something
+		}
 		s.prune(now)
 	}
-	return current.total()
+	return s.total()
+}
+
+// expired tells whether prune would remove something.
+func (s *state) expired(now time.Time) bool {
+	if all := s.all.Load(); all != nil && all.expires.Before(now) {
+		return true
+	}
+	return s.sessions.expired(now) || s.tokens.expired(now) || s.keys.expired(now) || s.users.expired(now)
 }
 
 func (s *state) prune(now time.Time) {

@@ -137,15 +137,64 @@ func TestALostStoreForgetsNobody(t *testing.T) {
 	if err := l.Apply(entry(4, revocation.Session, "x", 0)); !errors.Is(err, revocation.ErrFull) {
 		t.Errorf("past the limit: %v", err)
 	}
-	// A store that is only read again has the whole truth about itself.
-	if err := l.Replace([]revocation.Entry{entry(3, revocation.Session, "newer", 0)}, 3); err != nil {
+	// Another store that is past the old numbers, or the same one restored from a backup, looks no different.
+	if err := l.Replace([]revocation.Entry{entry(30, revocation.Session, "newer", 0)}, 30); err != nil {
 		t.Fatal(err)
 	}
-	if l.Revoked(revocation.Credential{SessionID: "new"}) || !l.Revoked(revocation.Credential{SessionID: "old"}) {
-		t.Error("the wrong list was kept")
+	for _, sid := range []string{"old", "new", "newer"} {
+		if !l.Revoked(revocation.Credential{SessionID: sid}) {
+			t.Errorf("%s is forgotten", sid)
+		}
 	}
 	if left := l.Prune(start.Add(2 * time.Hour)); left != 0 || l.Revoked(revocation.Credential{SessionID: "old"}) {
 		t.Errorf("%d left after their expiry", left)
+	}
+}
+
+func TestReplaceKeepsEveryKind(t *testing.T) {
+	l := revocation.NewList()
+	for i, e := range []revocation.Entry{entry(0, revocation.User, "u", 9), entry(0, revocation.All, "", 2), entry(0, revocation.Key, "k", 0), entry(0, revocation.TokenID, "t", 0)} {
+		e.Seq = uint64(i + 10)
+		if err := l.Apply(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Replace([]revocation.Entry{entry(1, revocation.User, "u", 4)}, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []revocation.Credential{{User: "u", SessionID: revocation.SessionID(8)}, {User: "x", SessionID: revocation.SessionID(1)}, {KID: "k"}, {TokenID: "t"}} {
+		if !l.Revoked(c) {
+			t.Errorf("%+v is forgotten", c)
+		}
+	}
+	if l.Len() != 4 || l.Applied() != 1 {
+		t.Errorf("%d entries, applied %d; want 4 and 1", l.Len(), l.Applied())
+	}
+}
+
+// A clock that runs ahead prunes what lives; once it is set right, the list must not be taken for complete.
+func TestCompleteAt(t *testing.T) {
+	now := time.Now() // with a monotonic reading, which must not matter
+	live := revocation.Entry{Seq: 1, Kind: revocation.Session, Value: "live", Expires: now.Add(time.Hour)}
+	l := revocation.NewList()
+	if err := l.Replace([]revocation.Entry{live}, 1); err != nil {
+		t.Fatal(err)
+	}
+	l.Prune(now)
+	if !l.CompleteAt(now.Add(-time.Minute)) {
+		t.Error("incomplete although nothing was forgotten")
+	}
+	if left := l.Prune(now.Add(2 * time.Hour)); left != 0 {
+		t.Fatalf("%d left", left)
+	}
+	if l.CompleteAt(now) || l.CompleteAt(time.Unix(now.Unix(), 0)) || !l.CompleteAt(now.Add(2*time.Hour)) {
+		t.Error("complete in the past, or not in the present")
+	}
+	if err := l.Replace([]revocation.Entry{live}, 1); err != nil {
+		t.Fatal(err)
+	}
+	if !l.CompleteAt(now) || !l.Revoked(revocation.Credential{SessionID: "live"}) {
+		t.Error("not complete after the whole list was loaded again")
 	}
 }
 

@@ -67,6 +67,36 @@ func (t *table) fill(value string, m mark) bool {
 	return !found
 }
 
+// keep merges what another table has into t, which no reader sees yet, and returns how many values are new.
+func (t *table) keep(last *table) int {
+	kept := 0
+	for i := range last.shard {
+		part := last.shard[i].Load()
+		if part == nil {
+			continue
+		}
+		for value, m := range *part {
+			if t.fill(value, m) {
+				kept++
+			}
+		}
+	}
+	return kept
+}
+
+func (t *table) expired(now time.Time) bool {
+	for i := range t.shard {
+		if part := t.shard[i].Load(); part != nil {
+			for _, m := range *part {
+				if m.expires.Before(now) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 func (t *table) prune(now time.Time) int {
 	removed := 0
 	for i := range t.shard {
