@@ -48,6 +48,7 @@ type gaps struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
+	mu        sync.Mutex
 	longest   time.Duration
 	good, bad int
 	firstBad  string
@@ -70,18 +71,43 @@ func watchGaps(ctx context.Context, every time.Duration, do func(context.Context
 			if ctx.Err() != nil {
 				return
 			}
-			if err != nil || answer.Status != http.StatusOK {
-				if g.bad++; g.firstBad == "" {
-					g.firstBad = fmt.Sprintf("status %d, code %q, error %v", answer.Status, answer.Code(), err)
-				}
-				continue
+			if g.count(answer, err, time.Since(worked)) {
+				worked = time.Now()
 			}
-			g.good++
-			g.longest = max(g.longest, time.Since(worked))
-			worked = time.Now()
 		}
 	})
 	return g
+}
+
+func (g *gaps) count(answer stage.Answer, err error, since time.Duration) (worked bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil || answer.Status != http.StatusOK {
+		if g.bad++; g.firstBad == "" {
+			g.firstBad = fmt.Sprintf("status %d, code %q, error %v", answer.Status, answer.Code(), err)
+		}
+		return false
+	}
+	g.good++
+	g.longest = max(g.longest, since)
+	return true
+}
+
+// again waits until the operation has worked three times more: what hangs now is counted, too.
+func (g *gaps) again(t *testing.T) {
+	t.Helper()
+	count := func() int {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.good
+	}
+	wanted := count() + 3
+	await(t, "it works again", time.Minute, func(context.Context) (string, error) {
+		if n := count(); n < wanted {
+			return fmt.Sprintf("it worked %d times, wanted %d", n, wanted), nil
+		}
+		return "", nil
+	})
 }
 
 // stop ends the watch.
@@ -107,7 +133,7 @@ type knocks struct {
 
 func knock(t *testing.T) *knocks {
 	t.Helper()
-	address, err := theStage.ServiceAddress(t.Context(), stage.Service+"-extauthz", "http")
+	address, err := theStage.ServiceAddress(t.Context(), stage.Namespace, stage.Service+"-extauthz", "http")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,11 +14,19 @@ func (s *Stage) findNginx(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.NginxPath, err = nginx.Find(ctx, cache, s.options.Progress)
+	if s.NginxPath, err = nginx.Find(ctx, cache, s.options.Progress); err != nil {
+		return err
+	}
+	listen, err := s.chooseListen()
+	s.URL = "http://" + listen
 	return err
 }
 
-func (s *Stage) startNginx(ctx context.Context) (err error) {
+func (s *Stage) startNginx(ctx context.Context) error { return s.StartNginx(ctx, Namespace) }
+
+// StartNginx puts nginx, as docs/ingress documents it, in front of the TokenService web of a namespace and of the small
+// application.
+func (s *Stage) StartNginx(ctx context.Context, namespace string) (err error) {
 	if s.application, err = startApplication(); err != nil {
 		return err
 	}
@@ -27,10 +35,10 @@ func (s *Stage) startNginx(ctx context.Context) (err error) {
 		return err
 	}
 	addresses := nginx.Addresses{Listen: strings.TrimPrefix(s.URL, "http://"), Application: s.application.address}
-	if addresses.ExtAuthz, err = s.ServiceAddress(ctx, Service+"-extauthz", "http"); err != nil {
+	if addresses.ExtAuthz, err = s.ServiceAddress(ctx, namespace, Service+"-extauthz", "http"); err != nil {
 		return err
 	}
-	if addresses.TokenService, err = s.ServiceAddress(ctx, Service+"-tokenservice", "http"); err != nil {
+	if addresses.TokenService, err = s.ServiceAddress(ctx, namespace, Service+"-tokenservice", "http"); err != nil {
 		return err
 	}
 	dir := filepath.Join(s.options.Dir, "nginx")

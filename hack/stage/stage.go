@@ -89,19 +89,41 @@ func Set(ctx context.Context, options Options) (*Stage, error) {
 	return s, nil
 }
 
-func (s *Stage) set(ctx context.Context) error {
-	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
-	}{
+// SetEmpty starts a cluster and finds nginx, and deploys nothing: for tests that do that as a person would.
+func SetEmpty(ctx context.Context, options Options) (*Stage, error) {
+	log.SetLogger(logr.Discard())
+	s := &Stage{options: options}
+	if err := s.take(ctx, s.ground()); err != nil {
+		return nil, errors.Join(err, s.Strike())
+	}
+	return s, nil
+}
+
+// step is one thing to do, as it is told.
+type step struct {
+	name string
+	do   func(context.Context) error
+}
+
+func (s *Stage) ground() []step {
+	return []step{
 		{"build manager, tokenservice and extauthz", s.build},
 		{"find nginx", s.findNginx},
 		{"start Kubernetes: etcd, kube-apiserver, kube-controller-manager, node agent", s.startCluster},
-		{"deploy the operator: kubectl apply -k config/default", s.deployOperator},
-		{"apply the samples: kubectl apply -k config/samples", s.applySamples},
-		{"wait until the token service and two edges are ready", s.awaitReady},
-		{"start nginx with docs/ingress/nginx.conf", s.startNginx},
-	} {
+	}
+}
+
+func (s *Stage) set(ctx context.Context) error {
+	return s.take(ctx, append(s.ground(),
+		step{"deploy the operator: kubectl apply -k config/default", s.deployOperator},
+		step{"apply the samples: kubectl apply -k config/samples", s.applySamples},
+		step{"wait until the token service and two edges are ready", s.awaitReady},
+		step{"start nginx with docs/ingress/nginx.conf", s.startNginx},
+	))
+}
+
+func (s *Stage) take(ctx context.Context, steps []step) error {
+	for _, step := range steps {
 		began := time.Now()
 		fmt.Fprintf(s.options.Progress, "  · %s …\n", step.name)
 		if err := step.do(ctx); err != nil {
@@ -205,11 +227,6 @@ func (s *Stage) deployOperator(ctx context.Context) error {
 }
 
 func (s *Stage) applySamples(ctx context.Context) error {
-	listen, err := s.chooseListen()
-	if err != nil {
-		return err
-	}
-	s.URL = "http://" + listen
 	manifests, err := s.Kubectl(ctx, "kustomize", "config/samples")
 	if err != nil {
 		return err
@@ -253,9 +270,9 @@ func (s *Stage) awaitReady(ctx context.Context) error {
 }
 
 // ServiceAddress is the cluster address of a Service's port.
-func (s *Stage) ServiceAddress(ctx context.Context, name, port string) (string, error) {
+func (s *Stage) ServiceAddress(ctx context.Context, namespace, name, port string) (string, error) {
 	var service corev1.Service
-	if err := s.Client.Get(ctx, types.NamespacedName{Namespace: Namespace, Name: name}, &service); err != nil {
+	if err := s.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &service); err != nil {
 		return "", err
 	}
 	for _, p := range service.Spec.Ports {
