@@ -29,6 +29,11 @@ soak: ## the same tests with every count in full; prints the figures
 	@assets="$$($(GO) run ./hack/cluster assets)" && nginx="$$($(GO) run ./hack/nginx/find)" && \
 	KUBEBUILDER_ASSETS="$$assets" PATH="$$PATH:$$(dirname "$$nginx")" KEYTURN_SOAK=1 $(GO) test $(SOAK_FLAGS) $(GO_PACKAGES)
 
+.PHONY: e2e
+e2e: ## on a real kubelet with containers, under load and with faults (root on Linux; REQUIRE_E2E=1 fails where it cannot run)
+	@nginx="$$($(GO) run ./hack/nginx/find)" && PATH="$$PATH:$$(dirname "$$nginx")" \
+	$(GO) test -tags realnode -count=1 -timeout 30m -v ./hack/rehearsal
+
 .PHONY: build
 build: ## the programs, static, into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
