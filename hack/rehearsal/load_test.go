@@ -50,6 +50,7 @@ type gaps struct {
 
 	mu        sync.Mutex
 	longest   time.Duration
+	slowest   time.Duration // of one operation
 	good, bad int
 	firstBad  string
 }
@@ -67,16 +68,24 @@ func watchGaps(ctx context.Context, every time.Duration, do func(context.Context
 				return
 			case <-tick.C:
 			}
+			began := time.Now()
 			answer, err := do(ctx)
 			if ctx.Err() != nil {
 				return
 			}
+			g.timed(time.Since(began))
 			if g.count(answer, err, time.Since(worked)) {
 				worked = time.Now()
 			}
 		}
 	})
 	return g
+}
+
+func (g *gaps) timed(took time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.slowest = max(g.slowest, took)
 }
 
 func (g *gaps) count(answer stage.Answer, err error, since time.Duration) (worked bool) {
@@ -118,7 +127,7 @@ func (g *gaps) stop() *gaps {
 }
 
 func (g *gaps) String() string {
-	return fmt.Sprintf("longest gap %.1f s (%d worked, %d did not)", g.longest.Seconds(), g.good, g.bad)
+	return fmt.Sprintf("longest gap %.1f s, slowest answer %.1f s (%d worked, %d did not)", g.longest.Seconds(), g.slowest.Seconds(), g.good, g.bad)
 }
 
 // knocks opens one connection after another to the edge's Service, as a proxy without kept connections does. This is

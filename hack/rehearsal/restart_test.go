@@ -69,7 +69,7 @@ func testEdgeRestart(t *testing.T) {
 		settle(t)
 	}
 	l := stop()
-	figure(fmt.Sprintf("rolling restart of two edges, %d times", rounds()), "%.1f s; %s; %s", took.Seconds(), sum(l), knocking.stop(t))
+	figure(fmt.Sprintf("rolling restart of two edges, %d times", rounds()), "%.1f s each; %s; %s", took.Seconds(), sum(l), knocking.stop(t))
 	wantNoneRefused(t, l)
 }
 
@@ -106,7 +106,7 @@ func testManagerRestart(t *testing.T) {
 		settle(t)
 	}
 	l := stop()
-	figure(fmt.Sprintf("rolling restart of the manager, %d times", rounds()), "%.1f s; %s", took.Seconds(), sum(l))
+	figure(fmt.Sprintf("rolling restart of the manager, %d times", rounds()), "%.1f s each; %s", took.Seconds(), sum(l))
 	wantNoneRefused(t, l)
 }
 
@@ -120,14 +120,7 @@ func testTokenServiceRestart(t *testing.T) {
 		return answer, err
 	})
 	took := rollOut(t, stage.Namespace, tokenService)
-	// Until logins have worked for a moment again.
-	await(t, "logins work again", time.Minute, func(ctx context.Context) (string, error) {
-		_, answer, err := user.Login(ctx, alice, alicePassword)
-		if err != nil || answer.Status != 200 {
-			return fmt.Sprintf("status %d", answer.Status), nil //nolint:nilerr // it is what is waited for
-		}
-		return "", nil
-	})
+	logins.again(t)
 	logins.stop()
 	l := stop()
 	figure("restart of the token service: verification", "%.1f s; %s", took.Seconds(), sum(l))

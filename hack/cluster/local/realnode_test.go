@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(c.Dir())
+	fmt.Fprintln(os.Stdout, c.Dir())
 	select {}
 }
 
