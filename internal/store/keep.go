@@ -15,21 +15,54 @@ type Compacter interface {
 	Compact(ctx context.Context, now time.Time) (int, error)
 }
 
-// Keep compacts the store from time to time until ctx ends.
+// A compaction cannot be undone, so a clock that was just set is not believed: not before it has gone on for settle
+// without a jump. maxJump is how far it may stray from the monotonic clock in one compactEvery.
+const (
+	settle  = time.Hour
+	maxJump = 5 * time.Second
+)
+
+// Keep compacts the store from time to time until ctx ends. now must carry a monotonic reading, as time.Now does: a
+// wall clock that jumps puts off the compaction, because with one far ahead everything would seem to have expired.
 func Keep(ctx context.Context, s Compacter, log *slog.Logger, now func() time.Time) error {
 	tick := time.NewTicker(compactEvery)
 	defer tick.Stop()
+	began := now()
+	k := keeper{Compacter: s, log: log, wall: began.Round(0)}
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			removed, err := s.Compact(ctx, now())
-			if err != nil && ctx.Err() == nil {
-				log.Error("store_compaction_failed", "error", err.Error())
-			} else if removed > 0 {
-				log.Info("store_compacted", "removed", removed)
-			}
+			at := now()
+			k.tick(ctx, at.Round(0), at.Sub(began))
 		}
+	}
+}
+
+// keeper remembers when it looked last, by both clocks.
+type keeper struct {
+	Compacter
+	log     *slog.Logger
+	wall    time.Time
+	up      time.Duration
+	doubted time.Duration // until when, by the monotonic clock, the wall clock is not believed
+}
+
+func (k *keeper) tick(ctx context.Context, wall time.Time, up time.Duration) {
+	jump := wall.Sub(k.wall) - (up - k.up)
+	k.wall, k.up = wall, up
+	if jump.Abs() > maxJump {
+		k.doubted = up + settle
+		k.log.Warn("clock_jumped", "by", jump.String(), "no_compaction_for", settle.String())
+	}
+	if up < k.doubted {
+		return
+	}
+	removed, err := k.Compact(ctx, wall)
+	if err != nil && ctx.Err() == nil {
+		k.log.Error("store_compaction_failed", "error", err.Error())
+	} else if removed > 0 {
+		k.log.Info("store_compacted", "removed", removed)
 	}
 }

@@ -58,6 +58,9 @@ type Revoke struct {
 	SessionID string
 	Now       time.Time
 	Retention Retention
+	// LatestExpiry is the latest `exp` of the session that the caller has seen, zero for none: a store that does not
+	// know the session cannot know how long its tokens live.
+	LatestExpiry time.Time
 }
 
 // Counted is the answer of a rate limit.

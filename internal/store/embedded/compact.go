@@ -109,7 +109,10 @@ func (s *Store) removeDead(ctx context.Context, name []byte, dead [][]byte, remo
 		}
 		return nil
 	})
-	return removed, err
+	if err != nil {
+		return 0, err // not removed: where ctx ended, the writer may be at it still
+	}
+	return removed, nil
 }
 
 // forgetFamily tells whether a family is over and, with a transaction, removes it from the indexes.

@@ -71,7 +71,7 @@ func evict(tx *bbolt.Tx, request store.NewFamily) (int, error) {
 	}
 	slices.SortFunc(live, func(a, b keyed) int { return a.LastUsed.Compare(b.LastUsed) })
 	for _, f := range live[:excess] {
-		if _, err := revokeFamily(tx, f.key, f.Family, request.Now, request.Limits.Retention); err != nil {
+		if _, err := revokeFamily(tx, f.key, f.Family, request.Now, request.Limits.Retention, time.Time{}); err != nil {
 			return 0, err
 		}
 	}
@@ -117,7 +117,7 @@ func (s *Store) Rotate(ctx context.Context, request store.RotateRequest) (store.
 				err = putAccessExpiry(tx, key, &family, request.AccessExpiry, false)
 			}
 		case store.Reused:
-			family, err = revokeFamily(tx, key, family, request.Now, request.Limits.Retention)
+			family, err = revokeFamily(tx, key, family, request.Now, request.Limits.Retention, time.Time{})
 		default: // nothing to write: unknown, expired or revoked
 		}
 		result.Family = family
@@ -148,7 +148,7 @@ type keyed struct {
 	key store.FamilyKey
 }
 
-// familiesOf returns all stored families of a user, revoked and expired ones included.
+// familiesOf returns the stored families of a user that no entry of their own ended, expired ones included.
 func familiesOf(tx *bbolt.Tx, subject string) ([]keyed, error) {
 	var all []keyed
 	prefix := userKey(subject, nil)

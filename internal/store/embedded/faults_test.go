@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -201,4 +202,78 @@ func TestCompactionLooksAgain(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// Where ctx ends, the writer may still remove: the caller must not look at its count. The race detector sees it.
+func TestACompactionThatIsGivenUp(t *testing.T) {
+	s := openHere(t)
+	created := family(t, s, "alice")
+	key := created.Token.Family()
+	hold, held := make(chan struct{}), make(chan struct{})
+	go func() {
+		_ = s.update(context.Background(), func(*bbolt.Tx) error { close(held); <-hold; return nil })
+	}()
+	<-held
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan struct{})
+	given := make(chan int, 1)
+	go func() {
+		n, err := s.removeDead(ctx, bucketFamilies, [][]byte{key[:]}, func(*bbolt.Tx, []byte, []byte) (bool, error) {
+			defer close(ran)
+			return true, nil
+		})
+		if (err == nil) != (n == 1) || n > 1 {
+			t.Errorf("removed %d, error %v", n, err)
+		}
+		given <- n
+	}()
+	for len(s.writes) == 0 {
+		runtime.Gosched()
+	}
+	// The writer goes on when the caller is gone: by the clock, because anything else would order the two.
+	time.AfterFunc(50*time.Millisecond, func() { close(hold) })
+	cancel()
+	<-given
+	<-ran
+}
+
+// A session that has ended costs neither a commit nor a login's time.
+func TestEndedSessionsCostNothing(t *testing.T) {
+	s := openHere(t)
+	commits := func() (id int) {
+		_ = s.db.View(func(tx *bbolt.Tx) error { id = tx.ID(); return nil })
+		return id
+	}
+	indexed := func() (n int) {
+		_ = s.db.View(func(tx *bbolt.Tx) error { n = tx.Bucket(bucketUsers).Stats().KeyN; return nil })
+		return n
+	}
+	one, two, three := family(t, s, "alice"), family(t, s, "alice"), family(t, s, "alice")
+	request := store.Revoke{SessionID: one.Family.SessionID, Now: storetest.Start}
+	first, err := s.RevokeSession(t.Context(), request)
+	if err != nil || indexed() != 2 {
+		t.Fatalf("%v; %d of two families are looked through at a login", err, indexed())
+	}
+	entry := revocation.Entry{Kind: revocation.Session, Value: two.Family.SessionID, Expires: storetest.Start.Add(time.Hour)}
+	second, err := s.Append(t.Context(), "uid", entry)
+	if err != nil || indexed() != 1 {
+		t.Fatalf("%v; %d of one family", err, indexed())
+	}
+	before := commits()
+	if again, err := s.RevokeSession(t.Context(), request); err != nil || again != first {
+		t.Errorf("again: %d, %v; want %d", again, err, first)
+	}
+	if again, err := s.Append(t.Context(), "uid", entry); err != nil || again != second {
+		t.Errorf("again: %d, %v; want %d", again, err, second)
+	}
+	if after := commits(); after != before {
+		t.Errorf("%d commits for what was there already", after-before)
+	}
+	// A revocation of the user still finds the one that lives.
+	if _, err := s.Append(t.Context(), "", revocation.Entry{Kind: revocation.User, Value: "alice", Expires: storetest.Start.Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	if seen, err := s.Inspect(t.Context(), three.Token, storetest.Start, 0); err != nil || seen.Outcome != store.Revoked || indexed() != 0 {
+		t.Errorf("outcome %q, %v, %d families in the index", seen.Outcome, err, indexed())
+	}
 }

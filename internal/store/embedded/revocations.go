@@ -16,25 +16,28 @@ import (
 // RevokeSession implements [store.Revoker].
 func (s *Store) RevokeSession(ctx context.Context, request store.Revoke) (uint64, error) {
 	var seq uint64
-	err := s.update(ctx, func(tx *bbolt.Tx) error {
-		if known := tx.Bucket(bucketRevoked).Get([]byte(request.SessionID)); known != nil {
-			seq = number(known)
-			return nil
+	// A session that has ended costs no commit, however often it is ended.
+	err := s.view(ctx, func(tx *bbolt.Tx) (err error) {
+		seq, err = endedAs(tx, request.SessionID)
+		return err
+	})
+	if err != nil || seq != 0 {
+		return seq, err
+	}
+	err = s.update(ctx, func(tx *bbolt.Tx) (err error) {
+		if seq, err = endedAs(tx, request.SessionID); err != nil || seq != 0 {
+			return err
 		}
-		key := tx.Bucket(bucketSessions).Get([]byte(request.SessionID))
-		if len(key) == len(store.FamilyKey{}) {
-			family, found, err := getFamily(tx, store.FamilyKey(key))
-			if err != nil {
-				return err
-			}
-			if found {
-				family, err = revokeFamily(tx, store.FamilyKey(key), family, request.Now, request.Retention)
-				seq = family.RevokedSeq
-				return err
-			}
+		family, key, found, err := familyOfSession(tx, request.SessionID)
+		if err != nil {
+			return err
 		}
-		var err error
-		seq, err = appendSession(tx, request.SessionID, request.Retention.From(request.Now, time.Time{}))
+		if found {
+			family, err = revokeFamily(tx, key, family, request.Now, request.Retention, request.LatestExpiry)
+			seq = family.RevokedSeq
+			return err
+		}
+		seq, err = appendSession(tx, request.SessionID, request.Retention.From(request.Now, request.LatestExpiry))
 		return err
 	})
 	if err != nil {
@@ -42,6 +45,25 @@ func (s *Store) RevokeSession(ctx context.Context, request store.Revoke) (uint64
 	}
 	s.watchers.notify()
 	return seq, nil
+}
+
+// endedAs returns the number of the entry that ended a session, 0 if none did.
+func endedAs(tx *bbolt.Tx, sessionID string) (uint64, error) {
+	if known := tx.Bucket(bucketRevoked).Get([]byte(sessionID)); known != nil {
+		return number(known), nil
+	}
+	family, _, _, err := familyOfSession(tx, sessionID)
+	return family.RevokedSeq, err
+}
+
+func familyOfSession(tx *bbolt.Tx, sessionID string) (store.Family, store.FamilyKey, bool, error) {
+	raw := tx.Bucket(bucketSessions).Get([]byte(sessionID))
+	if len(raw) != len(store.FamilyKey{}) {
+		return store.Family{}, store.FamilyKey{}, false, nil
+	}
+	key := store.FamilyKey(raw)
+	family, found, err := getFamily(tx, key)
+	return family, key, found, err
 }
 
 // Append implements [store.Revoker].
@@ -54,9 +76,18 @@ func (s *Store) Append(ctx context.Context, id string, entry revocation.Entry) (
 		return 0, err
 	}
 	var seq uint64
+	known := func(tx *bbolt.Tx) bool {
+		seq = 0
+		if id != "" {
+			seq = number(tx.Bucket(bucketIDs).Get([]byte(id)))
+		}
+		return seq != 0
+	}
+	if err := s.view(ctx, func(tx *bbolt.Tx) error { known(tx); return nil }); err != nil || seq != 0 {
+		return seq, err
+	}
 	err := s.update(ctx, func(tx *bbolt.Tx) error {
-		if known := tx.Bucket(bucketIDs).Get([]byte(id)); id != "" && known != nil {
-			seq = number(known)
+		if known(tx) {
 			return nil
 		}
 		var err error
@@ -91,7 +122,7 @@ func endFamilies(tx *bbolt.Tx, entry revocation.Entry, seq uint64) error {
 		}
 		for _, f := range families {
 			if f.RevokedSeq == 0 && f.Number < before {
-				if err := endFamily(tx, f.key, f.Family, seq, entry.Expires); err != nil {
+				if err := endFamily(tx, f.key, &f.Family, seq, entry.Expires); err != nil {
 					return err
 				}
 			}
@@ -100,37 +131,41 @@ func endFamilies(tx *bbolt.Tx, entry revocation.Entry, seq uint64) error {
 		if err := tx.Bucket(bucketRevoked).Put([]byte(entry.Value), numberAndTime(seq, entry.Expires)); err != nil {
 			return err
 		}
-		key := tx.Bucket(bucketSessions).Get([]byte(entry.Value))
-		if len(key) != len(store.FamilyKey{}) {
-			return nil
-		}
-		family, found, err := getFamily(tx, store.FamilyKey(key))
+		family, key, found, err := familyOfSession(tx, entry.Value)
 		if err != nil || !found || family.RevokedSeq != 0 {
 			return err
 		}
-		return endFamily(tx, store.FamilyKey(key), family, seq, entry.Expires)
+		return endFamily(tx, key, &family, seq, entry.Expires)
 	default: // keys and single tokens end no family
 	}
 	return nil
 }
 
-// revokeFamily ends a family and appends the entry for its session; a family that has ended keeps its number.
-func revokeFamily(tx *bbolt.Tx, key store.FamilyKey, family store.Family, now time.Time, keep store.Retention) (store.Family, error) {
+// revokeFamily ends a family and appends the entry for its session; a family that has ended keeps its number. latest is
+// an expiry known from elsewhere, zero for none.
+func revokeFamily(tx *bbolt.Tx, key store.FamilyKey, family store.Family, now time.Time, keep store.Retention, latest time.Time) (store.Family, error) {
 	if family.RevokedSeq != 0 {
 		return family, nil
 	}
-	expires := keep.From(now, family.AccessExpiry)
+	if family.AccessExpiry.After(latest) {
+		latest = family.AccessExpiry
+	}
+	expires := keep.From(now, latest)
 	seq, err := appendSession(tx, family.SessionID, expires)
 	if err != nil {
 		return family, err
 	}
-	family.RevokedSeq, family.ForgetAfter, family.Successor = seq, expires, nil
-	return family, putFamily(tx, key, family)
+	err = endFamily(tx, key, &family, seq, expires)
+	return family, err
 }
 
-func endFamily(tx *bbolt.Tx, key store.FamilyKey, family store.Family, seq uint64, forget time.Time) error {
+// endFamily takes the family from the user's, so that a login does not read through all that ended before.
+func endFamily(tx *bbolt.Tx, key store.FamilyKey, family *store.Family, seq uint64, forget time.Time) error {
 	family.RevokedSeq, family.ForgetAfter, family.Successor = seq, forget, nil
-	return putFamily(tx, key, family)
+	if err := tx.Bucket(bucketUsers).Delete(userKey(family.Subject, key[:])); err != nil {
+		return err
+	}
+	return putFamily(tx, key, *family)
 }
 
 // appendSession appends the entry of a session and remembers its number, so that doing it again changes nothing.

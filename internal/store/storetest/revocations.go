@@ -28,10 +28,22 @@ func testRevokeSession(t *testing.T, st store.Store) {
 	if again := s.logout(a.Family.SessionID, Start.Add(time.Minute)); again != seq {
 		t.Errorf("again: number %d, want the same %d", again, seq)
 	}
+	select {
+	case <-changed:
+		t.Error("the subscriber was told of nothing new")
+	default:
+	}
 	s.refresh(a.Token, Start.Add(time.Minute), store.Revoked)
 	s.refresh(b.Token, Start.Add(time.Minute), store.Rotated)
 	stranger := revocation.SessionID(1)
-	first := s.logout(stranger, Start)
+	exp := Start.Add(5 * time.Hour) // of a token from a longer TTL than today's
+	first, err := s.RevokeSession(s.ctx, store.Revoke{SessionID: stranger, Now: Start, Retention: limits().Retention, LatestExpiry: exp})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if entries, _, err := s.Revocations(s.ctx, seq, 1); err != nil || len(entries) != 1 || !entries[0].Expires.Equal(exp.Add(limits().Retention.Slack)) {
+		t.Errorf("the entry of an unknown session: %+v, %v; want it kept until %s and the slack", entries, err, exp)
+	}
 	if again := s.logout(stranger, Start); first <= seq || again != first {
 		t.Errorf("an unknown session: numbers %d and %d", first, again)
 	}
