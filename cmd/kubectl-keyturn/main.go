@@ -23,15 +23,15 @@ var version = "dev"
 func main() {
 	ctrllog.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	k := &kube{screen: plugin.DetectScreen(os.Stdout, os.Getenv)}
-	if cmd, err := root(k).ExecuteContextC(ctx); err != nil {
+	cmd, err := root(k).ExecuteContextC(ctx)
+	stop()
+	if err != nil {
 		trouble := plugin.Explain(err, k.namespace())
 		if !k.began && trouble.Mend == "" {
 			trouble.Mend = "see how it is used: " + cmd.CommandPath() + " --help"
 		}
 		fmt.Fprint(os.Stderr, plugin.DrawTrouble(plugin.DetectScreen(os.Stderr, os.Getenv), trouble))
-		stop()
 		os.Exit(1)
 	}
 }

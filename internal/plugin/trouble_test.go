@@ -49,7 +49,7 @@ func TestTroubles(t *testing.T) {
 		{"conflict", "demo", apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, "users", errors.New("modified"))},
 		{"too many requests", "demo", apierrors.NewTooManyRequests("slow down", 1)},
 		{"bad request", "demo", apierrors.NewBadRequest("metadata.name: too long")},
-		{"gone", "demo", apierrors.NewGone("old")},
+		{"gone", "demo", apierrors.NewResourceExpired("old")},
 		{"no kubeconfig", "", emptyConfig("")},
 		{"no such context", "", emptyConfig("nowhere")},
 		{"API server down", "demo", refused},

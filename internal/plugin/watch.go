@@ -34,7 +34,7 @@ func (s *Session) show(ctx context.Context, watch bool, look func() (report any,
 		report, draw, err = look()
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // Ctrl-C ends a watch in good order
 		case err != nil && s.Format.forMachines():
 			return err
 		case err != nil:

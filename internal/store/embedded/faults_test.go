@@ -69,7 +69,7 @@ func TestAFailureInABatchIsAlone(t *testing.T) {
 		})
 	}
 	for len(s.writes) < 20 {
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 	close(hold)
 	all.Wait()
