@@ -15,6 +15,9 @@ type Verifier struct {
 	Issuer string
 	// Audiences are ours: `aud` must name one of them.
 	Audiences []string
+	// AnyAudience asks no `aud`: for logout, which must also end the session of a token minted before the audiences
+	// changed.
+	AnyAudience bool
 	// Keys are all whose signatures are good.
 	Keys KeySet
 	// MaxTTL bounds `exp` - `iat`; zero accepts no token.
@@ -95,7 +98,7 @@ func invalid(reason policy.Reason) Verified {
 }
 
 func (v *Verifier) checkClaims(now time.Time, t *parsed, c Claims) policy.Reason {
-	if !slices.ContainsFunc(c.Audience, func(a string) bool { return a != "" && slices.Contains(v.Audiences, a) }) {
+	if !v.AnyAudience && !slices.ContainsFunc(c.Audience, func(a string) bool { return a != "" && slices.Contains(v.Audiences, a) }) {
 		return policy.WrongAudience
 	}
 	latest := now.Add(v.Skew)

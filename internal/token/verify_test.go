@@ -137,6 +137,14 @@ func TestVerifyExpired(t *testing.T) {
 	if got := v.VerifyExpired(later, raw); got.Outcome != policy.Valid || got.Claims.SessionID != "7-abc" {
 		t.Errorf("VerifyExpired: %+v", got)
 	}
+	v.Audiences = []string{"https://today.example.test"}
+	if got := v.VerifyExpired(later, raw); got.Reason != policy.WrongAudience {
+		t.Errorf("VerifyExpired of a token for others: %+v", got)
+	}
+	v.AnyAudience = true
+	if got := v.VerifyExpired(later, raw); got.Outcome != policy.Valid {
+		t.Errorf("AnyAudience: %+v", got)
+	}
 	f := forge(EdDSA)
 	f.signature = func(_ string, good []byte) []byte { good[5] ^= 1; return good }
 	if got := v.VerifyExpired(later, f.raw()); got.Reason != policy.BadSignature {

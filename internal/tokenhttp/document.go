@@ -20,7 +20,7 @@ import (
 type Document struct {
 	snapshot.Issuer
 	signer    *token.Signer
-	verifier  *token.Verifier
+	verifier  *token.Verifier // of what is shown at logout
 	directory *identity.Directory
 	jwks      cachable
 	discovery cachable
@@ -109,7 +109,7 @@ func (d *Document) loadKeys() error {
 		return err
 	}
 	d.kids, d.jwks.body = set.KIDs(), token.JWKS(public)
-	d.verifier = &token.Verifier{Issuer: d.Header.Issuer, Audiences: d.Access.Audiences, Keys: set, MaxTTL: logoutTTL, Skew: d.Keys.ClockSkew.Std()}
+	d.verifier = &token.Verifier{Issuer: d.Header.Issuer, AnyAudience: true, Keys: set, MaxTTL: logoutTTL, Skew: d.Keys.ClockSkew.Std()}
 	if d.Keys.Active == "" {
 		return nil // the first keys of a set: published before one of them signs
 	}

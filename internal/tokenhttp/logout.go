@@ -18,8 +18,9 @@ func (s *Service) logout(w http.ResponseWriter, r *http.Request) *Problem {
 	return p
 }
 
-// doLogout ends every session that the request shows a credential of. One good credential is enough; a refresh token
-// that nobody knows any more is a session that has ended already.
+// doLogout ends every session that the request shows a credential of. One good credential is enough. A refresh token that
+// nobody knows is good too: its session has ended, or the store that knew it is lost. Which of both cannot be told, so
+// without another credential the answer does not claim that its access tokens are refused.
 func (s *Service) doLogout(w http.ResponseWriter, r *http.Request) (string, *Problem) {
 	body, p := readBody(w, r, true, "refresh_token", "access_token")
 	if p != nil {
@@ -57,16 +58,16 @@ func (s *Service) doLogout(w http.ResponseWriter, r *http.Request) (string, *Pro
 	return s.revoke(w, r, doc, now, found.sessions)
 }
 
-func (s *Service) revoke(w http.ResponseWriter, r *http.Request, doc *Document, now time.Time, sessions []string) (string, *Problem) {
+func (s *Service) revoke(w http.ResponseWriter, r *http.Request, doc *Document, now time.Time, sessions []session) (string, *Problem) {
 	var highest uint64
-	for _, sid := range sessions {
-		number, err := s.Sessions.RevokeSession(r.Context(), store.Revoke{SessionID: sid, Now: now, Retention: doc.retention()})
+	for _, ended := range sessions {
+		number, err := s.Sessions.RevokeSession(r.Context(), store.Revoke{SessionID: ended.id, Now: now, Retention: doc.retention(), LatestExpiry: ended.expires})
 		if err != nil {
 			return "unavailable", s.storeFailed("revoke", err)
 		}
 		highest = max(highest, number)
 	}
-	propagated := true
+	propagated := false
 	if highest > 0 {
 		// The wait is bounded by two leases; the connection's own deadline may be shorter.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2*doc.MaxPropagation.Std() + 10*time.Second))
@@ -77,29 +78,42 @@ func (s *Service) revoke(w http.ResponseWriter, r *http.Request, doc *Document, 
 	writeJSON(w, struct {
 		Propagated bool `json:"propagated"`
 	}{propagated})
-	if !propagated {
+	switch {
+	case propagated:
+		return "ok", nil
+	case highest == 0:
+		return "unknown", nil
+	default:
 		return "not_propagated", nil
 	}
-	return "ok", nil
+}
+
+// session is one to end, and the latest `exp` that was seen of it; zero if none was.
+type session struct {
+	id      string
+	expires time.Time
 }
 
 // credentials collects what a logout shows.
 type credentials struct {
 	shown, good int
-	sessions    []string
+	sessions    []session
 }
 
-func (c *credentials) add(sid string) {
+func (c *credentials) add(sid string, expires time.Time) {
 	c.good++
-	for _, known := range c.sessions {
-		if known == sid {
+	for i, known := range c.sessions {
+		if known.id == sid {
+			if expires.After(known.expires) {
+				c.sessions[i].expires = expires
+			}
 			return
 		}
 	}
-	c.sessions = append(c.sessions, sid)
+	c.sessions = append(c.sessions, session{sid, expires})
 }
 
-// addAccess takes an access token of ours whose signature is good, however old.
+// addAccess takes an access token of ours whose signature is good, however old and for whatever audience.
 func (c *credentials) addAccess(doc *Document, now time.Time, text secret.Text) {
 	c.shown++
 	v := doc.verifier.VerifyExpired(now, text.Reveal())
@@ -107,7 +121,7 @@ func (c *credentials) addAccess(doc *Document, now time.Time, text secret.Text) 
 		return
 	}
 	if _, ok := revocation.SessionNumber(v.Claims.SessionID); ok {
-		c.add(v.Claims.SessionID)
+		c.add(v.Claims.SessionID, v.Claims.ExpiresAt)
 	}
 }
 
@@ -125,7 +139,7 @@ func (s *Service) resolveRefresh(ctx context.Context, text secret.Text, now time
 		found.good++
 		return nil
 	}
-	found.add(seen.Family.SessionID)
+	found.add(seen.Family.SessionID, time.Time{})
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/keyturn/keyturn/internal/secret"
+	"github.com/keyturn/keyturn/internal/snapshot"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -86,6 +87,33 @@ func TestLogoutWaitsForTheEdges(t *testing.T) {
 		t.Errorf("%s after %s", lagging.raw, took)
 	}
 	r.want(r.refresh(second.text("refresh_token")), http.StatusUnauthorized, CodeSessionRevoked)
+}
+
+// A store that took the place of a lost one knows no refresh token; an access token still ends its session.
+func TestLogoutAfterTheStoreWasLost(t *testing.T) {
+	r := newRig(t)
+	a := r.login("alice", canary)
+	expires := r.claims(a.text("access_token")).ExpiresAt
+	r.dir = t.TempDir()
+	r.restart()
+	// Today's tokens are short, and for others than those of then.
+	today := r.issuer
+	today.Access.TTL, today.Access.Audiences = snapshot.Duration(time.Minute), []string{"warehouse"}
+	r.use(today)
+	alone := r.logout("refresh_token", a.text("refresh_token"))
+	r.want(alone, http.StatusOK, "")
+	if alone.body["propagated"] != false {
+		t.Errorf("%s although the access token lives", alone.raw)
+	}
+	both := r.do(http.MethodPost, "/auth/logout", object("refresh_token", a.text("refresh_token"), "access_token", a.text("access_token")))
+	r.want(both, http.StatusOK, "")
+	if both.body["propagated"] != true {
+		t.Errorf("%s with an access token", both.raw)
+	}
+	entries, _, err := r.store.Revocations(t.Context(), 0, 10)
+	if err != nil || len(entries) != 1 || entries[0].Expires.Before(expires) {
+		t.Errorf("entries %+v, %v; want one that lives at least until %s", entries, err, expires)
+	}
 }
 
 // between runs something between the moment at which a refresh was found good and its rotation.

@@ -61,7 +61,7 @@ func (m *metrics) begin() {
 	for vec, values := range map[*prometheus.CounterVec][]string{
 		m.logins:      {"ok", "denied", "rate_limited", "invalid", "busy", "cancelled", "unavailable", "not_ready", "error"},
 		m.refreshes:   {"rotated", "retried", "reused", "expired", "revoked", "unknown", "invalid", "unavailable", "not_ready", "error"},
-		m.logouts:     {"ok", "not_propagated", "invalid", "unavailable", "not_ready"},
+		m.logouts:     {"ok", "not_propagated", "unknown", "invalid", "unavailable", "not_ready"},
 		m.storeErrors: {"create", "inspect", "rotate", "revoke", "last"},
 	} {
 		for _, value := range values {
