@@ -41,12 +41,15 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	hasher := identity.NewHasher(slots, slots*queuePerSlot)
 	files := identity.NewFiles(o.identityDir, log, time.Now)
 	document := snapshot.Open(o.snapshot, tokenhttp.Build(files, hasher), log, time.Now)
-	leases := feed.NewLeases(func() time.Duration {
+	leases, err := feed.OpenLeases(ctx, sessions, func() time.Duration {
 		if d := document.Load(); d != nil {
 			return d.MaxPropagation.Std()
 		}
 		return defaultLease
 	}, time.Now)
+	if err != nil {
+		return errors.Join(err, sessions.Close())
+	}
 	service := tokenhttp.New(tokenhttp.Config{
 		Document: document.Load, Refused: document.Refused, Families: sessions, Sessions: sessions, Edges: leases,
 		Hasher: hasher, Log: log, Now: time.Now, Instance: o.instance,

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -21,7 +22,8 @@ type Target struct {
 
 // ClientConfig tells a client who it is and where to go.
 type ClientConfig struct {
-	// Edge is this edge's unique name, e.g. the pod's.
+	// Edge is this edge's unique name, e.g. the pod's. Each client adds something random of its own to it, so that two
+	// edges that were given one name do not answer for each other.
 	Edge string
 	// Dir holds ca.crt and token; empty means clear text to loopback addresses only.
 	Dir string
@@ -61,6 +63,7 @@ func NewClient(config ClientConfig) (*Client, error) {
 	if config.Edge == "" || config.Target == nil || config.Log == nil || config.Now == nil {
 		return nil, errors.New("feed client: Edge, Target, Log and Now are needed")
 	}
+	config.Edge += "#" + crand.Text()[:8]
 	return &Client{config: config, list: revocation.NewList()}, nil
 }
 

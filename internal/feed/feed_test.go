@@ -241,3 +241,13 @@ func TestClockAheadAndBack(t *testing.T) {
 		return loaded
 	})
 }
+
+func TestTwoEdgesOfOneName(t *testing.T) {
+	r := newRig(t, "")
+	a, _ := r.client("edge", "", nil)
+	b, _ := r.client("edge", "", nil)
+	until(t, "both loaded", func() bool { return a.Status().Loaded && b.Status().Loaded })
+	if n := r.leases.Leased(); n != 2 {
+		t.Errorf("%d leases of two edges", n)
+	}
+}

@@ -28,6 +28,8 @@ const (
 	maxStreams = 1024
 	maxEdges   = 4096
 	pageSize   = 1000
+	// maxEdgeName leaves room for the process behind a name of the length that Kubernetes allows.
+	maxEdgeName = 280
 )
 
 // message is one line of the stream. Exactly one of its kinds is set.
@@ -43,6 +45,7 @@ type message struct {
 
 // report is what an edge posts.
 type report struct {
+	// Edge is name#process: two processes of one name are two edges.
 	Edge    string `json:"edge"`
 	Applied uint64 `json:"applied"`
 	// Leaving gives the lease back: the edge has stopped to decide.

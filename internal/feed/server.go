@@ -128,8 +128,9 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// The lease first, the number second: a revocation written in between either finds the lease or is in the number.
-	length, err := s.config.Leases.Report(in.Edge, in.Applied)
+	length, err := s.config.Leases.Report(r.Context(), in.Edge, in.Applied)
 	if err != nil {
+		s.config.Logger.Error("feed_lease_failed", "error", err.Error())
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
@@ -144,7 +145,7 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request) {
 }
 
 func goodEdge(name string) bool {
-	return name != "" && len(name) <= 253 && strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
+	return name != "" && len(name) <= maxEdgeName && strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }
 
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {

@@ -70,7 +70,7 @@ func TestServerIsBounded(t *testing.T) {
 	leases := NewLeases(func() time.Duration { return time.Hour }, time.Now)
 	server := NewServer(ServerConfig{Source: &memory{}, Leases: leases, Logger: quiet(), Now: time.Now})
 	for i := range maxEdges {
-		if _, err := leases.Report(fmt.Sprint(i), 0); err != nil {
+		if _, err := leases.Report(t.Context(), fmt.Sprint(i), 0); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -57,7 +57,7 @@ func TestLogoutWaitsForTheEdges(t *testing.T) {
 		t.Fatal("Wait")
 	}
 	first := r.loggedIn("203.0.113.1")
-	if _, err := r.leases.Report("edge-0", 0); err != nil {
+	if _, err := r.leases.Report(t.Context(), "edge-0", 0); err != nil {
 		t.Fatal(err)
 	}
 	var done atomic.Bool
@@ -71,7 +71,7 @@ func TestLogoutWaitsForTheEdges(t *testing.T) {
 	if done.Load() {
 		t.Error("answered before the edge had it")
 	}
-	if _, err := r.leases.Report("edge-0", number); err != nil {
+	if _, err := r.leases.Report(t.Context(), "edge-0", number); err != nil {
 		t.Fatal(err)
 	}
 	if a := <-answered; a.body["propagated"] != true || time.Since(begun) > 10*leaseLength {
@@ -79,7 +79,7 @@ func TestLogoutWaitsForTheEdges(t *testing.T) {
 	}
 	// A laggard is waited for as long as its lease, then named in the answer.
 	second := r.loggedIn("203.0.113.2")
-	_, _ = r.leases.Report("edge-0", number)
+	_, _ = r.leases.Report(t.Context(), "edge-0", number)
 	begun = time.Now()
 	lagging := r.logout("refresh_token", second.text("refresh_token"))
 	r.want(lagging, http.StatusOK, "")

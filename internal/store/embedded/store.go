@@ -35,6 +35,7 @@ var (
 	keyFormat         = []byte("format")
 	keyLastRevocation = []byte("lastRevocation")
 	keyAllBefore      = []byte("allBefore")
+	keyLongestLease   = []byte("longestLease")
 )
 
 // lockTimeout is how long Open waits for the predecessor to let go of the file.
