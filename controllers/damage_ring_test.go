@@ -25,6 +25,17 @@ var ringDamages = []damage{
 			ring.Epoch += 3
 		})
 	}},
+	{name: "attacker's key with its Secret at the next epoch", event: restored, do: func(a *attack) {
+		a.plant(a.before.NextSequence)
+		a.forgeRing(func(a *attack, ring *keys.Ring) {
+			addForeign(a, ring)
+			ring.Epoch++
+		})
+	}},
+	{name: "attacker's Secret added, then the ring deleted", event: restored, do: func(a *attack) {
+		a.plant(a.before.NextSequence + 50)
+		a.remove(a.ringSecret())
+	}},
 	{name: "attacker's key in place of all", event: restored, do: func(a *attack) {
 		a.forgeRing(func(a *attack, ring *keys.Ring) {
 			ring.Keys = nil
@@ -157,9 +168,20 @@ func (a *attack) keySecret(k *keys.Key) *corev1.Secret {
 
 // lastResort has a world of its own: it takes so many steps of the clock that earlier retired keys would expire.
 var lastResort = []damage{
-	{name: "active, standby and the issuer's document deleted", rotates: true, event: "MaterialLost", do: func(a *attack) {
+	{name: "active, standby and the issuer's document deleted", rotates: true, alone: true, event: "MaterialLost", do: func(a *attack) {
 		a.remove(a.keySecret(a.before.Standby()))
 		a.remove(a.keySecret(a.before.Active()))
 		a.remove(&corev1.Secret{ObjectMeta: a.meta(namesOf(a.service()).issuerSnapshot)})
 	}},
+}
+
+// plant stores the attacker's key under a number of the set, as well formed as the manager's own.
+func (a *attack) plant(sequence int64) *corev1.Secret {
+	a.Helper()
+	secret, err := keysecret.EncodeKey(a.owner(), sequence, a.foreign)
+	if err != nil {
+		a.Fatal(err)
+	}
+	a.create(secret)
+	return secret
 }

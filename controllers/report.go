@@ -16,9 +16,10 @@ import (
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 )
 
-// How soon to look again: while replicas are waited for, while somebody's Secret is, and, by default, when nothing is
-// expected but a lost watch event.
+// How soon to look again: when an object was not the newest, while replicas are waited for, while somebody's Secret is,
+// and, by default, when nothing is expected but a lost watch event.
 const (
+	pollConflict  = 100 * time.Millisecond
 	pollWaiting   = 500 * time.Millisecond
 	pollReference = 2 * time.Second
 	pollSteady    = 30 * time.Second
@@ -144,7 +145,7 @@ func (b *base) outcome(err error, after time.Duration) (reconcile.Result, error)
 			return reconcile.Result{RequeueAfter: after}, nil
 		}
 		if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
-			return reconcile.Result{RequeueAfter: pollWaiting}, nil
+			return reconcile.Result{RequeueAfter: pollConflict}, nil
 		}
 		return reconcile.Result{}, err
 	}

@@ -40,10 +40,14 @@ func (b *base) readRing(ctx context.Context, set *keyturnv1alpha1.SigningKeySet)
 	return &ring, &secret, nil
 }
 
-// writeRing is the commit: it replaces exactly the ring that was read, or fails with a conflict.
+// writeRing is the commit: it replaces exactly the ring that was read, or fails with a conflict. Its keys are in the status
+// before.
 func (r *signingKeySetReconciler) writeRing(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, current *corev1.Secret, ring *keys.Ring) error {
 	secret, err := keysecret.EncodeRing(ownerOf(set), ring)
 	if err != nil {
+		return err
+	}
+	if err := r.vouch(ctx, set, ring.Keys...); err != nil {
 		return err
 	}
 	if current == nil {
@@ -59,7 +63,7 @@ func (r *signingKeySetReconciler) writeRing(ctx context.Context, set *keyturnv1a
 	return nil
 }
 
-// createKey makes a key and stores it. A second manager that does the same collides here.
+// createKey makes a key, records it and stores it. A second manager that does the same collides here.
 func (r *signingKeySetReconciler) createKey(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, wanted *keys.Generate) error {
 	private, err := token.Generate(token.Algorithm(wanted.Algorithm), wanted.Bits)
 	if err != nil {
@@ -67,6 +71,10 @@ func (r *signingKeySetReconciler) createKey(ctx context.Context, set *keyturnv1a
 	}
 	secret, err := keysecret.EncodeKey(ownerOf(set), wanted.Sequence, private)
 	if err != nil {
+		return err
+	}
+	promised := keys.Key{KID: private.KID(), Algorithm: wanted.Algorithm, Bits: wanted.Bits, Sequence: wanted.Sequence, State: keys.Pending, Created: r.now()}
+	if err := r.vouch(ctx, set, promised); err != nil {
 		return err
 	}
 	if err := r.client.Create(ctx, secret, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {

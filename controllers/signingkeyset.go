@@ -14,6 +14,7 @@ import (
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 	"github.com/keyturn/keyturn/internal/keys"
+	"github.com/keyturn/keyturn/internal/keysecret"
 )
 
 // maxSteps bounds how many plans one reconcile carries out. A first key takes four.
@@ -78,6 +79,11 @@ func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1a
 			}
 			continue
 		}
+		if seen.adopted {
+			if err := r.adopt(ctx, set, seen); err != nil {
+				return 0, err
+			}
+		}
 		if err := r.carryOut(ctx, set, seen); err != nil {
 			return 0, err
 		}
@@ -86,9 +92,6 @@ func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1a
 		}
 		if err := r.projectJWKS(ctx, set, &seen.ring); err != nil {
 			return 0, err
-		}
-		if set.Status.RingDigest == "" && seen.ringSecret != nil && seen.ringSecret.CreationTimestamp.Before(&set.CreationTimestamp) {
-			r.recorder.Eventf(set, nil, corev1.EventTypeNormal, "RingAdopted", "Adopt", "Secret %s with %d keys was there: this set goes on with them", seen.ringSecret.Name, len(seen.ring.Keys))
 		}
 		reportSet(set, conds, seen, r.now())
 		processMetrics().propagation(set, &seen.plan)
@@ -124,6 +127,10 @@ func (r *signingKeySetReconciler) carryOut(ctx context.Context, set *keyturnv1al
 	if plan.Generate != nil {
 		if err := r.createKey(ctx, set, plan.Generate); err != nil {
 			return err
+		}
+		for _, sequence := range seen.observed.Spoiled {
+			r.recorder.Eventf(set, nil, corev1.EventTypeWarning, keyturnv1alpha1.ReasonKeySecretInvalid, "PassOver",
+				"Secret %s is in the way and holds no key that was made for this set: it is passed over; find out who made it, and delete it", keysecret.KeyName(set.Name, sequence))
 		}
 	}
 	return r.removeKeys(ctx, set, plan.Remove)

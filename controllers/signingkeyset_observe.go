@@ -22,10 +22,12 @@ type observedSet struct {
 	// damage says why the ring cannot be believed; empty: it can.
 	damage string
 	policy keys.Policy
-	// leftover tells that the only key is what a crash before the first ring leaves behind: the planner takes it up.
-	leftover bool
+	// adopted tells that the ring was there before the set had any.
+	adopted bool
 	// material are the public halves of the private Secrets that exist and are sound, by sequence.
 	material map[int64]keys.Key
+	// stored are the sequences of all Secrets that look like keys of this set.
+	stored   []int64
 	observed keys.Observed
 	plan     keys.Plan
 	services []keyturnv1alpha1.TokenService
@@ -47,13 +49,9 @@ func (r *signingKeySetReconciler) observeSet(ctx context.Context, set *keyturnv1
 	if err := r.observeMaterial(ctx, set, seen); err != nil {
 		return nil, err
 	}
-	if seen.ringSecret == nil {
-		if seen.leftover, err = r.isLeftover(ctx, set, seen.material); err != nil {
-			return nil, err
-		}
-	}
 	if seen.damage == "" {
 		seen.damage = distrust(set, seen)
+		seen.adopted = seen.damage == "" && seen.ringSecret != nil && unrecordedSet(set)
 	}
 	policies, err := r.policiesOf(ctx, services)
 	if err != nil {
@@ -75,8 +73,9 @@ func (r *signingKeySetReconciler) observeSet(ctx context.Context, set *keyturnv1
 	return seen, r.planSet(ctx, set, seen)
 }
 
-// planSet asks the planner. When it wants a key whose Secret exists already, left behind by a crash or by somebody
-// else, the planner is told and asked again.
+// planSet asks the planner. When it wants a key whose Secret exists already, the planner is told and asked again: it is the
+// manager's, left behind by a crash or just made by another one, if the status names it; else it is somebody's, and its
+// number is passed over. Such a Secret stays: it does no harm.
 func (r *signingKeySetReconciler) planSet(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, seen *observedSet) error {
 	for range maxSteps {
 		seen.plan = keys.Next(r.now(), seen.policy, seen.observed)
@@ -90,7 +89,7 @@ func (r *signingKeySetReconciler) planSet(ctx context.Context, set *keyturnv1alp
 			return err
 		case !exists:
 			return nil
-		case public == nil:
+		case public == nil || !knownKey(set, public.KID):
 			seen.observed.Spoiled = append(seen.observed.Spoiled, wanted.Sequence)
 		default:
 			seen.observed.Generated = public
@@ -116,22 +115,6 @@ func (r *signingKeySetReconciler) existingKey(ctx context.Context, set *keyturnv
 	return &public, true, nil
 }
 
-// isLeftover tells whether there is one key only, under the first name that nobody else has taken.
-func (r *signingKeySetReconciler) isLeftover(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, material map[int64]keys.Key) (bool, error) {
-	if len(material) != 1 {
-		return false, nil
-	}
-	for sequence := range material {
-		for lower := int64(1); lower < sequence; lower++ {
-			_, taken, err := r.existingKey(ctx, set, lower)
-			if err != nil || !taken || lower > maxSteps {
-				return false, err
-			}
-		}
-	}
-	return true, nil
-}
-
 // observeMaterial finds the private halves.
 func (r *signingKeySetReconciler) observeMaterial(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, seen *observedSet) error {
 	var list corev1.SecretList
@@ -146,9 +129,13 @@ func (r *signingKeySetReconciler) observeMaterial(ctx context.Context, set *keyt
 		if !ok || secret.Type != keysecret.KeyType {
 			continue
 		}
-		seen.observed.Stored = append(seen.observed.Stored, sequence)
-		if _, public, err := keysecret.DecodeKey(secret, ownerOf(set), sequence); err == nil {
+		seen.stored = append(seen.stored, sequence)
+		_, public, err := keysecret.DecodeKey(secret, ownerOf(set), sequence)
+		if err == nil {
 			seen.material[sequence] = public
+		}
+		if buried(&seen.ring, sequence) || err == nil && namedKey(set, public.KID) {
+			seen.observed.Stored = append(seen.observed.Stored, sequence)
 		}
 	}
 	slices.Sort(seen.observed.Stored)
@@ -178,33 +165,9 @@ func (r *signingKeySetReconciler) observeMaterial(ctx context.Context, set *keyt
 	return nil
 }
 
-// distrust says why a ring that can be read must not be believed; empty if it may. The manager records the digest of
-// what it wrote, so an edit shows; and no edit can bring in a public key, because each one needs a private half in a
-// Secret of its own, or to have been known before.
-func distrust(set *keyturnv1alpha1.SigningKeySet, seen *observedSet) string {
-	status := &set.Status
-	if seen.ringSecret == nil {
-		if status.Epoch > 0 {
-			return "the ring Secret was deleted"
-		}
-		if len(seen.material) > 0 && !seen.leftover {
-			return "there are keys of an earlier set of this name, and no ring"
-		}
-		return ""
-	}
-	if !credible(seen.ring.Epoch, seen.ring.Revision, seen.ring.NextSequence) {
-		return "a counter of the ring Secret is beyond what any set reaches"
-	}
-	if seen.ring.Epoch <= status.Epoch && status.RingDigest != "" && keysecret.Digest(seen.ringSecret) != status.RingDigest {
-		return "the ring Secret was edited or restored"
-	}
-	for i := range seen.ring.Keys {
-		k := &seen.ring.Keys[i]
-		if seen.observed.Material[k.KID] != keys.MaterialPresent && !knownKey(set, k.KID) {
-			return fmt.Sprintf("the ring names key %s, which this set never had", short(k.KID))
-		}
-	}
-	return ""
+// buried tells whether the ring has had a key of that number: its Secret is the manager's to delete.
+func buried(ring *keys.Ring, sequence int64) bool {
+	return slices.ContainsFunc(ring.Tombstones, func(t keys.Tombstone) bool { return t.Sequence == sequence })
 }
 
 // policiesOf reads the TokenPolicies of the services; one that is missing counts for nothing.

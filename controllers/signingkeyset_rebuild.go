@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,7 +35,7 @@ func floor(counters ...int64) int64 {
 // rebuild writes a ring from what remains: the status, the private Secrets, the edges' documents, the replicas' epochs.
 func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, seen *observedSet, conds conditions) error {
 	remains := keys.Remains{
-		Recorded: recordedKeys(&set.Status), Material: slices.Collect(maps.Values(seen.material)),
+		Recorded:   recordedKeys(&set.Status),
 		EpochFloor: floor(set.Status.Epoch, seen.ring.Epoch), RevisionFloor: floor(set.Status.JWKSRevision, seen.ring.Revision),
 		SequenceFloor: floor(seen.ring.NextSequence - 1), RotateHandled: set.Status.RotateRequestObserved,
 		Tombstones: seen.ring.Tombstones,
@@ -45,17 +44,19 @@ func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alp
 	if found := seen.plan.Found(keys.RestoreDetected); found != nil {
 		remains.Restored, why = true, found.Message
 		conds.good(keyturnv1alpha1.ConditionRestoreDetected, keyturnv1alpha1.ReasonRingRestored, "%s", why)
-		// First the status: once the ring is mended, nothing shows what it was.
-		if err := r.client.Status().Update(ctx, set, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {
-			return err
-		}
 	} else if found := seen.plan.Found(keys.RingInvalid); found != nil {
 		why = found.Message
+	}
+	// First the status: once the ring is mended, nothing shows what it was. And a judgement by a status that is not the newest
+	// is a conflict here: a key is recorded before it is used, so what a newer one names was good all the while.
+	if err := r.client.Status().Update(ctx, set, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {
+		return err
 	}
 	for i := range seen.observed.Replicas {
 		remains.EpochFloor = floor(remains.EpochFloor, seen.observed.Replicas[i].Epoch)
 	}
-	for _, sequence := range seen.observed.Stored {
+	remains.Material = vouchedMaterial(set, seen, remains.Restored)
+	for _, sequence := range seen.stored {
 		remains.SequenceFloor = floor(remains.SequenceFloor, sequence)
 	}
 	var err error
@@ -75,8 +76,21 @@ func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alp
 		return err
 	}
 	r.recorder.Eventf(set, nil, corev1.EventTypeWarning, keyturnv1alpha1.ReasonRingRestored, "Rebuild",
-		"%s: rebuilt at epoch %d from the status and %d key Secrets", why, ring.Epoch, len(seen.material))
+		"%s: rebuilt at epoch %d from the status and %d key Secrets", why, ring.Epoch, len(remains.Material))
 	return nil
+}
+
+// vouchedMaterial are the public halves of the private Secrets that the status names. After a restore, which takes the
+// status back too, what a replica has loaded vouches for a key as well. Any other Secret is somebody's.
+func vouchedMaterial(set *keyturnv1alpha1.SigningKeySet, seen *observedSet, restored bool) []keys.Key {
+	var out []keys.Key
+	for _, k := range seen.material {
+		loaded := func(r keys.Replica) bool { return slices.Contains(r.KIDs, k.KID) }
+		if knownKey(set, k.KID) || restored && slices.ContainsFunc(seen.observed.Replicas, loaded) {
+			out = append(out, k)
+		}
+	}
+	return out
 }
 
 // remembered are the public halves that the edges' documents hold, of keys that the set is known to have: they go on
@@ -103,11 +117,4 @@ func (r *signingKeySetReconciler) remembered(ctx context.Context, set *keyturnv1
 		}
 	}
 	return out, nil
-}
-
-// knownKey tells whether the status remembers the key as one that may be in the ring.
-func knownKey(set *keyturnv1alpha1.SigningKeySet, kid string) bool {
-	return slices.ContainsFunc(set.Status.Keys, func(k keyturnv1alpha1.KeyStatus) bool {
-		return k.Kid == kid && k.State != keyturnv1alpha1.KeyRemoved && k.State != keyturnv1alpha1.KeyRevoked
-	})
 }

@@ -34,7 +34,8 @@ func reportSet(set *keyturnv1alpha1.SigningKeySet, conds conditions, seen *obser
 	if standby := ring.Standby(); standby != nil {
 		status.StandbyKid, status.Standby = standby.KID, short(standby.KID)
 	}
-	status.Keys = keyStatuses(ring)
+	status.Keys = append(promisedKeys(status, ring), keyStatuses(ring)...)
+	status.Keys = status.Keys[:min(len(status.Keys), maxShownKeys)]
 	status.NextTransition, status.Next = nextTransition(plan), nextInWords(plan, now)
 	status.Propagation = keyturnv1alpha1.PropagationStatus{
 		Revision: ring.Revision, Replicas: fmt.Sprintf("%d/%d", plan.Loaded, plan.Total),
@@ -44,6 +45,14 @@ func reportSet(set *keyturnv1alpha1.SigningKeySet, conds conditions, seen *obser
 	standbyCondition(set, conds, seen)
 	findings(conds, seen)
 	sumUpSet(conds, ring)
+}
+
+// promisedKeys are those that the status names and no ring does yet: another manager may be making one. Once the ring has gone
+// past its number a key can never come.
+func promisedKeys(status *keyturnv1alpha1.SigningKeySetStatus, ring *keys.Ring) []keyturnv1alpha1.KeyStatus {
+	return slices.DeleteFunc(slices.Clone(status.Keys), func(k keyturnv1alpha1.KeyStatus) bool {
+		return k.Sequence < ring.NextSequence || ring.Key(k.Kid) != nil
+	})
 }
 
 func nextTransition(plan *keys.Plan) *keyturnv1alpha1.KeyTransition {

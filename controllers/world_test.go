@@ -32,7 +32,7 @@ const (
 )
 
 // patience bounds every wait of a test: far more than any should take on a busy machine.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // steppedClock is the manager's and the replicas' clock: it stands still until a test moves it.
 type steppedClock struct {

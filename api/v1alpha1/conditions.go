@@ -56,6 +56,8 @@ const (
 //	KeyMaterialLost      KeyMaterialLost=True, Ready=False      restore the named Secret, or rotate
 //	KeySecretInvalid     Ready, KeyMaterialLost                 a key Secret was edited or swapped: restore it
 //	RingRestored         RestoreDetected=True                   check what else the backup has brought back
+//	RingAdopted          Event                                  was a set of that name here before? If not, delete ring and keys
+//	DocumentRestored     Event                                  find out who edits the Secrets of that namespace
 //	RingInvalid          Ready=False                            the ring Secret cannot be read: restore it
 //	InvalidSpec          Ready, Accepted=False                  mend the field that the message names
 //	RefNotFound          ResolvedRefs=False                     create the named object
@@ -87,6 +89,8 @@ const (
 	ReasonKeyMaterialLost     = "KeyMaterialLost"
 	ReasonKeySecretInvalid    = "KeySecretInvalid"
 	ReasonRingRestored        = "RingRestored"
+	ReasonRingAdopted         = "RingAdopted"
+	ReasonDocumentRestored    = "DocumentRestored"
 	ReasonRingInvalid         = "RingInvalid"
 	ReasonInvalidSpec         = "InvalidSpec"
 	ReasonRefNotFound         = "RefNotFound"

@@ -25,9 +25,10 @@ const (
 	KeyRevoked KeyState = "Revoked"
 )
 
-// SigningKeySetStatus is a projection of the ring for people. No part of
-// Keyturn decides by it, except that rotateRequestObserved remembers which
-// request was served.
+// SigningKeySetStatus is a projection of the ring for people. Keyturn decides
+// by it in two things: rotateRequestObserved remembers which request was served,
+// and epoch, ringDigest and keys which ring and which keys the manager made, so
+// that nobody else's are taken for them.
 type SigningKeySetStatus struct {
 	// observedGeneration is the metadata.generation that this status speaks about.
 	// +optional
@@ -90,7 +91,8 @@ type SigningKeySetStatus struct {
 	// +kubebuilder:validation:MaxLength=256
 	Next string `json:"next,omitempty"`
 
-	// keys are the keys of the set, the newest first. Tombstones of keys removed
+	// keys are the keys of the set, the newest first. A key is named here before
+	// it is made, and believed only because it is. Tombstones of keys removed
 	// long ago are in the ring only.
 	// +optional
 	// +listType=map
