@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
 
 	"github.com/keyturn/keyturn/internal/extauthz"
 	"github.com/keyturn/keyturn/internal/feed"
@@ -84,19 +85,32 @@ func run(ctx context.Context, o options) error {
 	return authorizer.Serve(ctx, on, extauthz.Drain{Delay: o.drainDelay, Grace: o.grace}, client.Run)
 }
 
+// The most connections of the ports that proxies ask; the next ones wait in the kernel's queue. A proxy that keeps none
+// alive needs one for each check at work, Envoy one for each of its threads. The internal port has no bound: whoever
+// took its last connection would make the kubelet restart the replica.
+const (
+	maxHTTP = 8192
+	maxGRPC = 1024
+)
+
 func listen(ctx context.Context, o options) (on extauthz.Listeners, err error) {
 	for _, l := range []struct {
 		into    *net.Listener
 		flag    string
 		address string
-	}{{&on.HTTP, "http-listen", o.http}, {&on.GRPC, "grpc-listen", o.grpc}, {&on.Internal, "internal-listen", o.internal}} {
+		most    int
+	}{{&on.HTTP, "http-listen", o.http, maxHTTP}, {&on.GRPC, "grpc-listen", o.grpc, maxGRPC}, {&on.Internal, "internal-listen", o.internal, 0}} {
 		host, port, err := net.SplitHostPort(l.address)
 		if err != nil {
 			return on, fmt.Errorf("--%s: %w", l.flag, err)
 		}
 		address := net.JoinHostPort(cmp.Or(host, os.Getenv("KEYTURN_BIND_ADDRESS")), port)
-		if *l.into, err = new(net.ListenConfig).Listen(ctx, "tcp", address); err != nil {
+		opened, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err != nil {
 			return on, fmt.Errorf("--%s: %w", l.flag, err)
+		}
+		if *l.into = opened; l.most > 0 {
+			*l.into = netutil.LimitListener(opened, l.most)
 		}
 	}
 	return on, nil

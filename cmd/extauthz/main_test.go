@@ -230,6 +230,42 @@ func TestListen(t *testing.T) {
 	}
 }
 
+// One connection more than a port takes waits until another ends.
+func TestConnectionsAreBounded(t *testing.T) {
+	on, err := listen(t.Context(), options{http: "127.0.0.1:0", grpc: "127.0.0.1:0", internal: "127.0.0.1:0"})
+	check(t, err)
+	defer on.HTTP.Close() //nolint:errcheck // the test is over
+	defer on.Internal.Close() //nolint:errcheck // the test is over
+	accepted := make(chan net.Conn)
+	go func() {
+		for {
+			c, err := on.GRPC.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- c
+		}
+	}()
+	var last net.Conn
+	for range maxGRPC {
+		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", on.GRPC.Addr().String())
+		check(t, err)
+		defer c.Close() //nolint:errcheck // the test is over
+		last = <-accepted
+	}
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", on.GRPC.Addr().String())
+	check(t, err)
+	defer c.Close() //nolint:errcheck // the test is over
+	select {
+	case <-accepted:
+		t.Error("one too many was accepted")
+	case <-time.After(50 * time.Millisecond):
+	}
+	check(t, last.Close())
+	<-accepted
+	check(t, on.GRPC.Close())
+}
+
 func TestFlags(t *testing.T) {
 	c := command()
 	c.SetArgs(nil)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -38,7 +39,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 		return err
 	}
 	slots := runtime.GOMAXPROCS(0)
-	hasher := identity.NewHasher(slots, slots*queuePerSlot)
+	hasher := identity.NewHasher(slots, slots*queuePerSlot).Within(debug.SetMemoryLimit(-1) / 2) // of GOMEMLIMIT
 	files := identity.NewFiles(o.identityDir, log, time.Now)
 	document := snapshot.Open(o.snapshot, tokenhttp.Build(files, hasher), log, time.Now)
 	leases, err := feed.OpenLeases(ctx, sessions, func() time.Duration {

@@ -23,7 +23,7 @@ const PolicyExtension = "keyturn.dev/policy"
 // The bounds of the gRPC port.
 const (
 	maxMessageBytes   = 1 << 20 // a proxy may send a part of the body along
-	maxStreams        = 4096
+	maxStreams        = 512     // checks at work on one connection; a proxy with more opens another
 	connectionTimeout = 5 * time.Second
 )
 

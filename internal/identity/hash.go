@@ -43,6 +43,14 @@ type cost struct {
 	saltLen, tag int
 }
 
+// bytes is how much memory a check takes.
+func (c cost) bytes() int64 {
+	if c.bcrypt > 0 {
+		return 8 << 10
+	}
+	return int64(c.memory) << 10
+}
+
 // hash is one stored password hash.
 type hash struct {
 	cost

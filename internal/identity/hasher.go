@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync/atomic"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/keyturn/keyturn/internal/secret"
 )
 
@@ -16,11 +18,21 @@ type Hasher struct {
 	slots   chan struct{}
 	queue   int64
 	waiting atomic.Int64
+	memory  *semaphore.Weighted // nil: no limit
+	budget  int64
 }
 
 // NewHasher returns a hasher with slots hashes at once (one a core is best) and queue waiting.
 func NewHasher(slots, queue int) *Hasher {
 	return &Hasher{slots: make(chan struct{}, max(slots, 1)), queue: int64(max(queue, 0))}
+}
+
+// Within bounds the memory that the hashes at work take together, in bytes, and returns the hasher; one that takes more
+// than all of it works alone. Call it before the hasher is used. argon2id takes what each hash says, up to 256 MiB.
+func (h *Hasher) Within(memory int64) *Hasher {
+	h.budget = max(memory, 1)
+	h.memory = semaphore.NewWeighted(h.budget)
+	return h
 }
 
 // Waiting is how many logins wait for a slot.
@@ -39,6 +51,13 @@ func (h *Hasher) matches(ctx context.Context, stored hash, password secret.Text)
 		}
 	}
 	defer func() { <-h.slots }()
+	if h.memory != nil {
+		weight := min(stored.bytes(), h.budget)
+		if err := h.memory.Acquire(ctx, weight); err != nil {
+			return false, err
+		}
+		defer h.memory.Release(weight)
+	}
 	return stored.matches([]byte(password.Reveal())), nil
 }
 

@@ -154,3 +154,31 @@ func TestHasherIsBounded(t *testing.T) {
 		t.Errorf("%d waiting, %d running at the end", h.Waiting(), h.Running())
 	}
 }
+
+// Hashes that are dear in memory run one after the other, however many slots there are.
+func TestHashesWithinMemory(t *testing.T) {
+	h := NewHasher(4, 10).Within(100 << 10)
+	dear, cheap := cost{memory: 64, time: 1, threads: 1, saltLen: 16, tag: 16}.dummy(), cost{bcrypt: 4}.dummy()
+	huge := cost{memory: 1024, time: 1, threads: 1, saltLen: 16, tag: 16}.dummy()
+	for _, stored := range []hash{dear, cheap, huge} {
+		if _, err := h.matches(t.Context(), stored, secret.NewText("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !h.memory.TryAcquire(60 << 10) { // as one dear hash at work
+		t.Fatal("memory was not given back")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, stored := range []hash{dear, huge} {
+		if _, err := h.matches(ended, stored, secret.NewText("x")); !errors.Is(err, context.Canceled) {
+			t.Errorf("a second dear hash beside the first: %v", err)
+		}
+	}
+	if _, err := h.matches(t.Context(), cheap, secret.NewText("x")); err != nil {
+		t.Errorf("a cheap hash beside a dear one: %v", err)
+	}
+	if h.Running() != 0 {
+		t.Errorf("%d slots are lost", h.Running())
+	}
+}
