@@ -234,7 +234,7 @@ func TestListen(t *testing.T) {
 func TestConnectionsAreBounded(t *testing.T) {
 	on, err := listen(t.Context(), options{http: "127.0.0.1:0", grpc: "127.0.0.1:0", internal: "127.0.0.1:0"})
 	check(t, err)
-	defer on.HTTP.Close() //nolint:errcheck // the test is over
+	defer on.HTTP.Close()     //nolint:errcheck // the test is over
 	defer on.Internal.Close() //nolint:errcheck // the test is over
 	accepted := make(chan net.Conn)
 	go func() {
