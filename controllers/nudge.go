@@ -25,8 +25,17 @@ type nudge struct {
 	at       time.Time
 }
 
-// nudgePause is how long a pod may take to load a document before it is told again.
-const nudgePause = time.Second
+// How long a pod may take to load a document before it is told again: at first, and at most. A pod that refuses its document
+// or cannot be reached is not told every second for ever.
+const (
+	nudgePause    = time.Second
+	nudgePauseMax = time.Minute
+)
+
+// pause is min(nudgePause·2^(attempt−1), nudgePauseMax).
+func (n nudge) pause() time.Duration {
+	return min(nudgePause<<min(max(n.attempt-1, 0), 6), nudgePauseMax)
+}
 
 // nudge writes the revision into an annotation of each pod that has not loaded it, which makes the kubelet refresh the
 // mount at once. The watches of the Secret and of the pod are unordered, so it repeats until the pod has acknowledged.
@@ -62,7 +71,7 @@ func (n *nudges) next(pod types.UID, revision int64, now time.Time) (attempt int
 	last := n.last[pod]
 	if last.revision != revision {
 		last = nudge{revision: revision}
-	} else if now.Sub(last.at) < nudgePause {
+	} else if now.Sub(last.at) < last.pause() {
 		return 0, false
 	}
 	for uid, old := range n.last { // pods that are gone

@@ -50,6 +50,25 @@ func TestNudges(t *testing.T) {
 	}
 }
 
+// TestNudgesTire: a pod that never loads its document is told ever more rarely, and never forgotten.
+func TestNudgesTire(t *testing.T) {
+	var n nudges
+	told := []time.Duration{}
+	for after := time.Duration(0); after < 5*time.Minute; after += 500 * time.Millisecond {
+		if attempt, due := n.next("a", 1, noon.Add(after)); due {
+			if told = append(told, after/time.Second); attempt != len(told) {
+				t.Errorf("attempt %d after %s, want %d", attempt, after, len(told))
+			}
+		}
+	}
+	if want := []time.Duration{0, 1, 3, 7, 15, 31, 63, 123, 183, 243}; !slices.Equal(told, want) {
+		t.Errorf("told after %d seconds, want %d", told, want)
+	}
+	if most := (nudge{attempt: 1 << 40}).pause(); most != time.Minute {
+		t.Errorf("after many attempts the pause is %s", most)
+	}
+}
+
 func edgeAt(revision int64) replica {
 	return replica{pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "edge"}}, status: &snapshot.Status{Revision: revision}}
 }
