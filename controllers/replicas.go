@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -178,10 +179,12 @@ func (b *base) workloadOwners(ctx context.Context, tsvc *keyturnv1alpha1.TokenSe
 	}
 	var edge appsv1.Deployment
 	err = b.client.Get(ctx, types.NamespacedName{Namespace: tsvc.Namespace, Name: names.edge}, &edge)
-	if client.IgnoreNotFound(err) != nil {
+	switch {
+	case apierrors.IsNotFound(err):
+		return owners, nil
+	case err != nil:
 		return nil, err
-	}
-	if err != nil || !metav1.IsControlledBy(&edge, tsvc) {
+	case !metav1.IsControlledBy(&edge, tsvc):
 		return owners, nil
 	}
 	var replicaSets appsv1.ReplicaSetList
