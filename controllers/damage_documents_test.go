@@ -1,11 +1,18 @@
 package controllers
 
 import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/keys"
 	"github.com/keyturn/keyturn/internal/snapshot"
 )
 
@@ -75,6 +82,55 @@ func (a *attack) forgeEdge(forge func(*snapshot.Edge)) {
 		a.Fatal(err)
 	}
 	a.editData(edgeSecret, snapshotKey, raw)
+}
+
+// TestDocumentRestored: whoever edits or deletes a document is told of, also by the next manager; changes of the manager's own
+// are no news.
+func TestDocumentRestored(t *testing.T) {
+	w := settled(t)
+	second := w.ring().Standby().KID
+	w.step(25 * time.Hour)
+	w.request("now")
+	w.state(second, keys.Active)
+	w.eventually("settle", w.unhealthy)
+	if told := w.restoredDocuments(); len(told) > 0 {
+		t.Fatalf("the manager takes its own documents for somebody's: %v", told)
+	}
+	a := w.attack()
+	a.editData(edgeSecret, snapshotKey, []byte("x"))
+	w.told(edgeSecret)
+	w.stopManager()
+	a.editData(issuerSecret, snapshotKey, []byte("x"))
+	w.startManager()
+	w.told(issuerSecret, edgeSecret)
+}
+
+// told waits until exactly these documents are reported as restored.
+func (w *world) told(names ...string) {
+	w.Helper()
+	slices.Sort(names)
+	w.eventually("the edit is told", func() string {
+		if told := w.restoredDocuments(); !slices.Equal(told, names) {
+			return fmt.Sprintf("told of %v, want %v", told, names)
+		}
+		return w.unhealthy()
+	})
+}
+
+// restoredDocuments are the Secrets that Warning Events name as restored, sorted.
+func (w *world) restoredDocuments() []string {
+	var all eventsv1.EventList
+	if err := admin.List(w.ctx, &all, client.InNamespace(w.ns)); err != nil {
+		w.Fatalf("list Events: %v", err)
+	}
+	var out []string
+	for _, e := range all.Items {
+		if e.Reason == keyturnv1alpha1.ReasonDocumentRestored && e.Type == corev1.EventTypeWarning && e.Related != nil {
+			out = append(out, e.Related.Name)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 var workloadDamages = []damage{

@@ -22,7 +22,8 @@ import (
 // tokenServiceReconciler makes the workloads of a TokenService and keeps their documents current.
 type tokenServiceReconciler struct {
 	*base
-	nudges nudges
+	nudges  nudges
+	written writtenDocuments
 }
 
 // Reconcile implements [reconcile.Reconciler].
@@ -190,7 +191,7 @@ func (r *tokenServiceReconciler) feedAddress(ctx context.Context, tsvc *keyturnv
 		return "", err
 	}
 	if service.Spec.ClusterIP == corev1.ClusterIPNone {
-		return "", fmt.Errorf("Service %s has no cluster address: delete it, it is made anew", service.Name) //nolint:revive // the kind's name
+		return "", fmt.Errorf("the Service %s has no cluster address: delete it, it is made anew", service.Name)
 	}
 	return net.JoinHostPort(service.Spec.ClusterIP, strconv.Itoa(portFeed)), nil
 }

@@ -3,8 +3,15 @@ package controllers
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"sync"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 	"github.com/keyturn/keyturn/internal/snapshot"
@@ -39,7 +46,7 @@ func (r *tokenServiceReconciler) ensureSnapshots(ctx context.Context, tsvc *keyt
 		return nil, noKey
 	}
 	edge := edgeDocument(tsvc, refs, signing.kid, feed)
-	edgeRevision, err := r.ensureSnapshot(ctx, tsvc, names.edgeSnapshot, highest(replicas, false, tsvc.Status.EdgeRevision),
+	edgeRevision, err := r.ensureSnapshot(ctx, tsvc, names.edgeSnapshot, highest(replicas, false, tsvc.Status.EdgeRevision), &tsvc.Status.EdgeDigest,
 		func(revision int64) ([]byte, error) {
 			edge.Revision = revision
 			return snapshot.EncodeEdge(edge)
@@ -58,7 +65,7 @@ func (r *tokenServiceReconciler) ensureSnapshots(ctx context.Context, tsvc *keyt
 		// Nothing can sign, but the next key must reach the replicas all the same, or it could never take over.
 		issuer.Access.TTL = snapshot.Duration(refs.policy.Spec.AccessToken.TTL.Duration)
 	}
-	issuerRevision, err := r.ensureSnapshot(ctx, tsvc, names.issuerSnapshot, highest(replicas, true, tsvc.Status.IssuerRevision),
+	issuerRevision, err := r.ensureSnapshot(ctx, tsvc, names.issuerSnapshot, highest(replicas, true, tsvc.Status.IssuerRevision), &tsvc.Status.IssuerDigest,
 		func(revision int64) ([]byte, error) {
 			issuer.Revision = revision
 			return snapshot.EncodeIssuer(issuer)
@@ -80,8 +87,9 @@ func unrecorded(refs *resolved, noKey error) bool {
 }
 
 // ensureSnapshot writes one document if it differs from the stored one and returns its revision. A stored document
-// that was edited is replaced under a revision above every one that a replica may hold.
-func (r *tokenServiceReconciler) ensureSnapshot(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, name string, seen int64,
+// that was edited is replaced under a revision above every one that a replica may hold, and that is an Event. recorded is
+// the digest that the status has of it.
+func (r *tokenServiceReconciler) ensureSnapshot(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, name string, seen int64, recorded *string,
 	encode func(revision int64) ([]byte, error), revisionOf func(raw []byte) (int64, error),
 ) (int64, error) {
 	secret, err := r.ownedSecret(ctx, tsvc, name)
@@ -105,8 +113,53 @@ func (r *tokenServiceReconciler) ensureSnapshot(ctx context.Context, tsvc *keytu
 	if err != nil {
 		return 0, full(err)
 	}
-	_, err = r.writeOwnedSecret(ctx, tsvc, secret, name, map[string][]byte{snapshotKey: raw})
-	return revision, err
+	restored := !bytes.Equal(raw, inForce) && r.written.foreign(tsvc.UID, name, *recorded, inForce)
+	if _, err = r.writeOwnedSecret(ctx, tsvc, secret, name, map[string][]byte{snapshotKey: raw}); err != nil {
+		return revision, err
+	}
+	*recorded = r.written.remember(tsvc.UID, name, raw)
+	if restored {
+		r.recorder.Eventf(tsvc, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: tsvc.Namespace, Name: name}}, corev1.EventTypeWarning,
+			keyturnv1alpha1.ReasonDocumentRestored, "Restore", "Secret %s was edited or deleted by somebody else: written anew as revision %d", name, revision)
+	}
+	return revision, nil
+}
+
+// writtenDocuments remembers the digest of each document as it was written last. The status has it too, for the manager that
+// comes next; memory is there for the time until the status is written. The zero value is ready; it is safe for concurrent use.
+type writtenDocuments struct {
+	mu   sync.Mutex
+	last map[writtenDocument]string
+}
+
+type writtenDocument struct {
+	service types.UID
+	name    string
+}
+
+// foreign tells whether a stored document is neither the one in memory nor the one in the status, while one of them is known.
+func (w *writtenDocuments) foreign(service types.UID, name, recorded string, stored []byte) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last := w.last[writtenDocument{service, name}]
+	digest := digestOf(stored)
+	return (last != "" || recorded != "") && digest != last && digest != recorded
+}
+
+func (w *writtenDocuments) remember(service types.UID, name string, raw []byte) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.last == nil {
+		w.last = map[writtenDocument]string{}
+	}
+	digest := digestOf(raw)
+	w.last[writtenDocument{service, name}] = digest
+	return digest
+}
+
+func digestOf(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
 }
 
 // full says that a document has outgrown its Secret; the last good one stays in force.

@@ -17,6 +17,18 @@ type TokenServiceStatus struct {
 	// +optional
 	EdgeRevision int64 `json:"edgeRevision,omitempty"`
 
+	// issuerDigest and edgeDigest are the SHA-256 of the two documents as the
+	// manager wrote them last; another value in the cluster means that somebody
+	// else edited one.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	IssuerDigest string `json:"issuerDigest,omitempty"`
+
+	// edgeDigest: see issuerDigest.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	EdgeDigest string `json:"edgeDigest,omitempty"`
+
 	// key is the first 8 characters of activeKid, for the KEY column.
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
