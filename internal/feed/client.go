@@ -41,6 +41,7 @@ type Client struct {
 	config ClientConfig
 	list   *revocation.List
 
+	store  string // whose numbers the list has; written before the reports of a session begin
 	loaded atomic.Bool
 	// lease is when the lease runs out; nil before the first.
 	lease atomic.Pointer[time.Time]

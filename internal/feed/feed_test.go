@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -74,6 +77,7 @@ type rig struct {
 	log     *memory
 	leases  *Leases
 	dir     string
+	store   string
 	address string
 	stop    func()
 }
@@ -98,7 +102,7 @@ func (r *rig) serve(address string) {
 	r.address = listener.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	server := NewServer(ServerConfig{Source: r.log, Leases: r.leases, Dir: r.dir, Logger: quiet(), Now: time.Now})
+	server := NewServer(ServerConfig{Source: r.log, Store: r.store, Leases: r.leases, Dir: r.dir, Logger: quiet(), Now: time.Now})
 	go func() {
 		defer close(ended)
 		_ = server.Serve(ctx, listener)
@@ -249,5 +253,38 @@ func TestTwoEdgesOfOneName(t *testing.T) {
 	until(t, "both loaded", func() bool { return a.Status().Loaded && b.Status().Loaded })
 	if n := r.leases.Leased(); n != 2 {
 		t.Errorf("%d leases of two edges", n)
+	}
+}
+
+// A new store that has grown past the old numbers looks like the old one, but for its id.
+func TestTheStoreIsReplaced(t *testing.T) {
+	r := newRig(t, "")
+	r.stop()
+	r.store = "first"
+	r.serve(r.address)
+	r.log.append("old")
+	c, _ := r.client("a", "", nil)
+	until(t, "loaded", func() bool { return c.Status().Loaded })
+	r.stop()
+	r.log, r.store = &memory{}, "second"
+	r.log.append("x")
+	number := r.log.append("new")
+	r.leases = NewLeases(func() time.Duration { return leaseLength }, time.Now)
+	r.serve(r.address)
+	until(t, "the new list", func() bool { return c.Status().Applied == number })
+	if !revoked(c, "old") || !revoked(c, "new") {
+		t.Error("an acknowledged logout is forgotten with the store")
+	}
+	until(t, "a lease with the new store", func() bool { return r.leases.Leased() == 1 })
+	handler := NewServer(ServerConfig{Source: r.log, Store: r.store, Leases: r.leases, Logger: quiet(), Now: time.Now}).Handler()
+	for body, want := range map[string]int{
+		`{"edge":"b","applied":99,"store":"first"}`: http.StatusConflict, `{"edge":"b","applied":99}`: http.StatusConflict,
+		`{"edge":"b","applied":3,"store":"second"}`: http.StatusOK,
+	} {
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, LeasePath, strings.NewReader(body)))
+		if recorder.Code != want {
+			t.Errorf("%s: %d, want %d", body, recorder.Code, want)
+		}
 	}
 }

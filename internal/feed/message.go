@@ -39,6 +39,8 @@ type message struct {
 	Prev  uint64            `json:"prev,omitempty"`
 	// Synced ends the complete list, which is everything up to this number.
 	Synced *uint64 `json:"synced,omitempty"`
+	// Store names, beside Synced, the store whose numbers these are.
+	Store string `json:"store,omitempty"`
 	// Beat says that nothing is newer than this number.
 	Beat *uint64 `json:"beat,omitempty"`
 }
@@ -48,6 +50,8 @@ type report struct {
 	// Edge is name#process: two processes of one name are two edges.
 	Edge    string `json:"edge"`
 	Applied uint64 `json:"applied"`
+	// Store is the one that Applied is a number of.
+	Store string `json:"store,omitempty"`
 	// Leaving gives the lease back: the edge has stopped to decide.
 	Leaving bool `json:"leaving,omitempty"`
 }

@@ -30,9 +30,11 @@ type Log interface {
 	Subscribe() (<-chan struct{}, func())
 }
 
-// ServerConfig is what a server is made of. Every member but Dir is needed.
+// ServerConfig is what a server is made of. Every member but Store and Dir is needed.
 type ServerConfig struct {
 	Source Log
+	// Store is the id of Source: an edge that loaded its list from another one holds no lease here.
+	Store  string
 	Leases *Leases
 	// Dir holds tls.crt, tls.key and token; empty means clear text on a loopback address.
 	Dir    string
@@ -127,6 +129,10 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
+	if in.Store != s.config.Store {
+		http.Error(w, "the number is of another store: load the list again", http.StatusConflict)
+		return
+	}
 	// The lease first, the number second: a revocation written in between either finds the lease or is in the number.
 	length, err := s.config.Leases.Report(r.Context(), in.Edge, in.Applied)
 	if err != nil {
@@ -179,7 +185,7 @@ func (s *Server) follow(ctx context.Context, out *lines) error {
 		return err
 	}
 	position = max(position, newest)
-	if err := out.write(message{Synced: &position}, true); err != nil {
+	if err := out.write(message{Synced: &position, Store: s.config.Store}, true); err != nil {
 		return err
 	}
 	beat := time.NewTicker(beatEvery)

@@ -24,3 +24,19 @@ func TestLongestLease(t *testing.T) {
 		}
 	}
 }
+
+func TestID(t *testing.T) {
+	dir := t.TempDir()
+	id := func(dir string) string {
+		s, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close() //nolint:errcheck // a test
+		return s.ID()
+	}
+	first := id(dir)
+	if first == "" || id(dir) != first || id(t.TempDir()) == first {
+		t.Errorf("id %q is empty, changes, or is that of another file too", first)
+	}
+}

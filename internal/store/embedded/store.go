@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ var (
 	keyLastRevocation = []byte("lastRevocation")
 	keyAllBefore      = []byte("allBefore")
 	keyLongestLease   = []byte("longestLease")
+	keyID             = []byte("id")
 )
 
 // lockTimeout is how long Open waits for the predecessor to let go of the file.
@@ -47,6 +49,7 @@ const checkBelow = 256 << 20
 // Store is a [store.Store] in one file. It is safe for concurrent use; make it with [Open].
 type Store struct {
 	db     *bbolt.DB
+	id     string
 	writes chan *write
 	closed chan struct{} // closed by Close: no new writes
 	done   chan struct{} // closed when the writer has ended
@@ -71,6 +74,10 @@ func Open(dir string) (*Store, error) {
 	s := &Store{
 		db: db, writes: make(chan *write, maxBatch), closed: make(chan struct{}), done: make(chan struct{}),
 		limits: newLimits(maxCounters),
+	}
+	if err := db.View(func(tx *bbolt.Tx) error { s.id = string(tx.Bucket(bucketMeta).Get(keyID)); return nil }); err != nil {
+		_ = db.Close()
+		return nil, err
 	}
 	go s.writeLoop()
 	return s, nil
@@ -134,9 +141,17 @@ func prepare(db *bbolt.DB) error {
 				return err
 			}
 		}
+		if meta.Get(keyID) == nil {
+			if err := meta.Put(keyID, []byte(rand.Text())); err != nil {
+				return err
+			}
+		}
 		return meta.Put(keyFormat, []byte(format))
 	})
 }
+
+// ID is random and stays with the file: numbers of another store mean something else.
+func (s *Store) ID() string { return s.id }
 
 // Close waits for the operations under way and closes the file. Later operations fail with [store.ErrUnavailable].
 func (s *Store) Close() error {
