@@ -263,7 +263,8 @@ func TestTheStoreIsReplaced(t *testing.T) {
 	r.store = "first"
 	r.serve(r.address)
 	r.log.append("old")
-	c, _ := r.client("a", "", nil)
+	here := Target{FeedAddress: snapshot.FeedAddress{Address: r.address}, MaxPropagation: leaseLength}
+	c, _ := r.client("a", "", func() (Target, bool) { return here, true })
 	until(t, "loaded", func() bool { return c.Status().Loaded })
 	r.stop()
 	r.log, r.store = &memory{}, "second"
