@@ -59,7 +59,8 @@ func (r *signingKeySetReconciler) writeRing(ctx context.Context, set *keyturnv1a
 	if err != nil {
 		return fmt.Errorf("write the ring: %w", err)
 	}
-	set.Status.RingDigest, set.Status.Epoch = keysecret.Digest(secret), ring.Epoch
+	set.Status.RingDigest = keysecret.Digest(secret)
+	projectRing(&set.Status, ring)
 	return nil
 }
 

@@ -25,6 +25,20 @@ func reportSet(set *keyturnv1alpha1.SigningKeySet, conds conditions, seen *obser
 	if seen.ringSecret != nil {
 		status.RingDigest = keysecret.Digest(seen.ringSecret) // only now may documents be made of it
 	}
+	projectRing(status, ring)
+	status.NextTransition, status.Next = nextTransition(plan), nextInWords(plan, now)
+	status.Propagation = keyturnv1alpha1.PropagationStatus{
+		Revision: ring.Revision, Replicas: fmt.Sprintf("%d/%d", plan.Loaded, plan.Total),
+		WaitingFor: plan.Waiting[:min(len(plan.Waiting), maxShownWaiting)],
+	}
+	publishedCondition(conds, seen)
+	standbyCondition(set, conds, seen)
+	findings(conds, seen)
+	sumUpSet(conds, ring)
+}
+
+// projectRing shows what the ring itself says: all of it at once, so that no status ever mixes two rings.
+func projectRing(status *keyturnv1alpha1.SigningKeySetStatus, ring *keys.Ring) {
 	status.Epoch, status.JWKSRevision, status.RotateRequestObserved = ring.Epoch, ring.Revision, ring.RotateHandled
 	status.ActiveKid, status.Active, status.ActiveSince = "", "", metav1.Time{}
 	if active := ring.Active(); active != nil {
@@ -36,15 +50,6 @@ func reportSet(set *keyturnv1alpha1.SigningKeySet, conds conditions, seen *obser
 	}
 	status.Keys = append(promisedKeys(status, ring), keyStatuses(ring)...)
 	status.Keys = status.Keys[:min(len(status.Keys), maxShownKeys)]
-	status.NextTransition, status.Next = nextTransition(plan), nextInWords(plan, now)
-	status.Propagation = keyturnv1alpha1.PropagationStatus{
-		Revision: ring.Revision, Replicas: fmt.Sprintf("%d/%d", plan.Loaded, plan.Total),
-		WaitingFor: plan.Waiting[:min(len(plan.Waiting), maxShownWaiting)],
-	}
-	publishedCondition(conds, seen)
-	standbyCondition(set, conds, seen)
-	findings(conds, seen)
-	sumUpSet(conds, ring)
 }
 
 // promisedKeys are those that the status names and no ring does yet: another manager may be making one. Once the ring has gone

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -68,12 +69,19 @@ type world struct {
 // newWorld starts a manager in a namespace with nothing in it.
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	w := newQuietWorld(t)
+	w.startManager()
+	return w
+}
+
+// newQuietWorld is one without a manager.
+func newQuietWorld(t *testing.T) *world {
+	t.Helper()
 	needAPIServer(t)
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &world{T: t, ctx: ctx, ns: newNamespace(t), clock: &steppedClock{now: time.Now().UTC().Truncate(time.Second)}}
 	w.fleet = newFleet(w)
-	w.startManager()
 	w.fleet.start()
 	t.Cleanup(func() {
 		w.noLeaks()
@@ -90,7 +98,16 @@ func newWorld(t *testing.T) *world {
 // world ends.
 func (w *world) startManager() {
 	w.Helper()
+	w.startManagerOver(nil)
+}
+
+// startManagerOver starts one that talks to the API server through something.
+func (w *world) startManagerOver(wrap transport.WrapperFunc) {
+	w.Helper()
 	own := rest.CopyConfig(managerConfig)
+	if wrap != nil {
+		own.Wrap(wrap)
+	}
 	own.Wrap(func(next http.RoundTripper) http.RoundTripper { return countWrites{next, &w.writes} })
 	bounded := CacheOptions()
 	bounded.DefaultNamespaces = map[string]cache.Config{w.ns: {}}
