@@ -32,7 +32,7 @@ soak: ## the same tests with every count in full; prints the figures
 .PHONY: e2e
 e2e: ## on a real kubelet with containers, under load and with faults (root on Linux; REQUIRE_E2E=1 fails where it cannot run)
 	@nginx="$$($(GO) run ./hack/nginx/find)" && PATH="$$PATH:$$(dirname "$$nginx")" \
-	$(GO) test -tags realnode -count=1 -timeout 30m -v ./hack/rehearsal
+	$(GO) test -tags realnode -p 1 -count=1 -timeout 30m -v -run 'RealNode|NextStart|Rehearsal' ./hack/cluster/local ./hack/rehearsal
 
 .PHONY: build
 build: ## the programs, static, into bin/

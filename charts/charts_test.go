@@ -21,6 +21,8 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/keyturn/keyturn/hack/stage"
 )
 
 // The release of the tests, which has the names of config/.
@@ -85,31 +87,8 @@ func needAPIServer(t *testing.T) {
 	}
 }
 
-// helmBinary is the pinned Helm, built into the cache when it is not there or the pin has moved.
-var helmBinary = sync.OnceValues(func() (string, error) {
-	cache := os.Getenv("KEYTURN_CACHE")
-	if cache == "" {
-		base, err := os.UserCacheDir()
-		if err != nil {
-			return "", err
-		}
-		cache = filepath.Join(base, "keyturn")
-	}
-	path, err := filepath.Abs(filepath.Join(cache, "helm", "helm"))
-	if err != nil {
-		return "", err
-	}
-	if _, err := os.Stat(path); err != nil {
-		fmt.Fprintf(os.Stderr, "first run: compiling helm from its pinned module, about two minutes on two cores, kept in %s\n", path)
-	}
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "helm.sh/helm/v4/cmd/helm")
-	cmd.Dir = filepath.Join("..", "hack", "helm")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("compiling helm: %w\n%s", err, out)
-	}
-	return path, nil
-})
+// helmBinary is the pinned Helm.
+var helmBinary = sync.OnceValues(func() (string, error) { return stage.FindHelm(context.Background(), "..", os.Stderr) })
 
 // helm runs Helm without the configuration of whoever runs the test.
 func helm(t *testing.T, args ...string) (string, error) {

@@ -1,6 +1,7 @@
 // Package rehearsal holds the tests that need a real cluster: containers, a kubelet, a scheduler, kube-proxy. Keyturn is
-// deployed as config/ says, in the image that the Dockerfile describes, behind a real nginx on this machine; then it is
-// restarted, starved, killed and evicted while users call it. It prints what it measured.
+// installed by Helm, in the image that the Dockerfile describes, behind a real nginx on this machine; then it is
+// restarted, starved, killed, evicted and upgraded while users call it, and at last the chart is uninstalled and the users
+// notice nothing. It prints what it measured.
 //
 //	go test -tags realnode -count=1 -timeout 20m -v ./hack/rehearsal
 //

@@ -140,7 +140,9 @@ func TestRehearsal(t *testing.T) {
 		{"edge killed", testEdgeKilled},
 		{"edge out of memory", testEdgeOutOfMemory},
 		{"node drained", testDrain},
+		{"chart upgraded", testUpgrade},
 		{"journey again", testJourney},
+		{"chart uninstalled", testUninstall},
 	} {
 		t.Run(step.name, step.run)
 	}

@@ -115,11 +115,19 @@ func (s *Stage) ground() []step {
 
 func (s *Stage) set(ctx context.Context) error {
 	return s.take(ctx, append(s.ground(),
-		step{"deploy the operator: kubectl apply -k config/default", s.deployOperator},
+		step{"deploy the operator: " + s.way(), s.deployOperator},
 		step{"apply the samples: kubectl apply -k config/samples", s.applySamples},
 		step{"wait until the token service and two edges are ready", s.awaitReady},
 		step{"start nginx with docs/ingress/nginx.conf", s.startNginx},
 	))
+}
+
+// way says how the operator is deployed: by Helm on a real node, from config/ on the local one.
+func (s *Stage) way() string {
+	if s.options.Real {
+		return "helm install charts/keyturn"
+	}
+	return "kubectl apply -k config/default"
 }
 
 func (s *Stage) take(ctx context.Context, steps []step) error {
@@ -199,7 +207,7 @@ func CacheDir() (string, error) {
 func (s *Stage) startCluster(ctx context.Context) (err error) {
 	options := local.Options{Dir: filepath.Join(s.options.Dir, "cluster"), BinDir: s.binDir(), Log: s.options.Log}
 	options.Finder.Log = s.options.Progress
-	options.AuditLog = filepath.Join(s.options.Dir, "audit.log")
+	options.AuditLog, options.AuditPolicy = filepath.Join(s.options.Dir, "audit.log"), auditPolicy
 	if s.options.Real {
 		options.Node, options.Images = local.RealNode, []string{s.image.Path}
 	}
@@ -215,6 +223,10 @@ func (s *Stage) startCluster(ctx context.Context) (err error) {
 }
 
 func (s *Stage) deployOperator(ctx context.Context) error {
+	if s.options.Real {
+		_, err := s.Helm(ctx, append([]string{"install"}, Release...)...)
+		return err
+	}
 	if _, err := s.Kubectl(ctx, "apply", "--server-side", "-k", "config/default"); err != nil {
 		return err
 	}
@@ -268,6 +280,14 @@ func (s *Stage) awaitReady(ctx context.Context) error {
 	_, err = s.Kubectl(ctx, "rollout", "status", "-n", Namespace, "deployment/"+Service+"-extauthz", "--timeout=60s")
 	return err
 }
+
+// auditPolicy writes down who asked for what, of everything, and never a body.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+`
 
 // ServiceAddress is the cluster address of a Service's port.
 func (s *Stage) ServiceAddress(ctx context.Context, namespace, name, port string) (string, error) {
