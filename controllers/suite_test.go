@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -47,6 +49,11 @@ var errNoAssets = errors.New(assetsVariable +
 func TestMain(m *testing.M) {
 	// Programs that start later than the first test find the log where it belongs.
 	ctrl.SetLogger(funcr.NewJSON(func(line string) { _, _ = fmt.Fprintln(&managerLog, line) }, funcr.Options{Verbosity: 1}))
+	flag.Parse()
+	if n, err := strconv.Atoi(flag.Lookup("test.parallel").Value.String()); err == nil {
+		// The tests wait for polls most of the time: a few more at once than there are cores.
+		_ = flag.Set("test.parallel", strconv.Itoa(max(n, 6)))
+	}
 	code := m.Run()
 	if admin != nil {
 		if err := environment.Stop(); err != nil {
