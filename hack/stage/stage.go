@@ -179,12 +179,22 @@ func (s *Stage) kubectlWith(ctx context.Context, input string, args ...string) (
 	return out.String(), nil
 }
 
+// Plugin runs `kubectl keyturn` and returns what it printed.
+func (s *Stage) Plugin(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), "kubectl-keyturn"), append(args, "--kubeconfig", s.Cluster.Kubeconfig())...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("kubectl keyturn %v: %w\n%s", args, err, out)
+	}
+	return string(out), nil
+}
+
 func (s *Stage) build(ctx context.Context) (err error) {
 	if s.options.Real {
 		s.image, err = image.Build(ctx, s.options.Root, filepath.Join(s.options.Dir, "images"))
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", s.binDir()+"/", "./cmd/manager", "./cmd/tokenservice", "./cmd/extauthz")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", s.binDir()+"/", "./cmd/manager", "./cmd/tokenservice", "./cmd/extauthz", "./cmd/kubectl-keyturn")
 	cmd.Dir = s.options.Root
 	out, err := cmd.CombinedOutput()
 	if err != nil {
