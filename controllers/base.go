@@ -27,14 +27,15 @@ import (
 
 // base is what the reconcilers share: the cached client, the live reader, and the replicas' status.
 type base struct {
-	client   client.Client
-	live     client.Reader
-	scheme   *runtime.Scheme
-	recorder events.EventRecorder
-	status   StatusReader
-	now      func() time.Time
-	image    string
-	steady   time.Duration
+	client    client.Client
+	live      client.Reader
+	scheme    *runtime.Scheme
+	recorder  events.EventRecorder
+	status    StatusReader
+	now       func() time.Time
+	image     string
+	namespace string
+	steady    time.Duration
 
 	applied appliedObjects
 }

@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -22,6 +23,8 @@ import (
 type Options struct {
 	// Image is the container image of the token service and the edge. Required.
 	Image string
+	// Namespace is where the manager runs: its pods may read the replicas' status. By default keyturn-system.
+	Namespace string
 	// Status asks the replicas; by default over HTTP.
 	Status StatusReader
 	// Now is the clock; by default time.Now.
@@ -36,7 +39,7 @@ func CacheOptions() cache.Options {
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
 		&corev1.Secret{}: ours, &corev1.ConfigMap{}: ours, &corev1.Pod{}: ours, &corev1.Service{}: ours,
 		&corev1.ServiceAccount{}: ours, &appsv1.Deployment{}: ours, &appsv1.StatefulSet{}: ours, &appsv1.ReplicaSet{}: ours,
-		&policyv1.PodDisruptionBudget{}: ours,
+		&policyv1.PodDisruptionBudget{}: ours, &networkingv1.NetworkPolicy{}: ours,
 	}}
 }
 
@@ -45,10 +48,13 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	shared := &base{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), scheme: mgr.GetScheme(),
 		recorder: mgr.GetEventRecorder(keyturnv1alpha1.ManagerName),
-		status:   options.Status, now: options.Now, image: options.Image, steady: options.SteadyPoll,
+		status:   options.Status, now: options.Now, image: options.Image, namespace: options.Namespace, steady: options.SteadyPoll,
 	}
 	if shared.status == nil {
 		shared.status = NewHTTPStatus()
+	}
+	if shared.namespace == "" {
+		shared.namespace = "keyturn-system"
 	}
 	if shared.now == nil {
 		shared.now = time.Now
@@ -70,7 +76,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	service := &tokenServiceReconciler{base: shared}
 	err = ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.TokenService{}).
 		Owns(&appsv1.StatefulSet{}).Owns(&appsv1.Deployment{}).Owns(&corev1.Service{}).Owns(&corev1.ServiceAccount{}).Owns(&corev1.Secret{}).
-		Owns(&policyv1.PodDisruptionBudget{}).
+		Owns(&policyv1.PodDisruptionBudget{}).Owns(&networkingv1.NetworkPolicy{}).
 		Watches(&keyturnv1alpha1.SigningKeySet{}, handler.EnqueueRequestsFromMapFunc(shared.servicesUsing(usesSet))).
 		Watches(&keyturnv1alpha1.TokenPolicy{}, handler.EnqueueRequestsFromMapFunc(shared.servicesUsing(usesPolicy))).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(shared.servicesOfRing)).

@@ -105,6 +105,11 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 	if err := r.apply(ctx, tsvc, disruptionBudget(tsvc)); err != nil {
 		return 0, err
 	}
+	for _, policy := range networkPolicies(tsvc, r.namespace) {
+		if err := r.apply(ctx, tsvc, policy); err != nil {
+			return 0, err
+		}
+	}
 	if err := r.nudge(ctx, replicas, documents); err != nil {
 		return 0, err
 	}

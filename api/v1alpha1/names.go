@@ -18,6 +18,9 @@ const (
 	LabelSigningKeySet = "keyturn.dev/signing-key-set"
 	// LabelTokenService holds the TokenService's name, on everything made for a token service.
 	LabelTokenService = "keyturn.dev/token-service"
+
+	// LabelMonitoring with the value "true" on a namespace lets its pods read the metrics of token services and edges.
+	LabelMonitoring = "keyturn.dev/monitoring"
 )
 
 // Values of the app.kubernetes.io labels.

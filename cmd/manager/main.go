@@ -46,7 +46,7 @@ func command() *cobra.Command {
 	cmd.Flags().StringVar(&f.metrics, "metrics-listen", ":8082", "address of /metrics; 0 turns it off")
 	cmd.Flags().StringVar(&f.health, "health-listen", ":8081", "address of /healthz and /readyz")
 	cmd.Flags().BoolVar(&f.leaderElect, "leader-elect", false, "let one manager of several work at a time")
-	cmd.Flags().StringVar(&f.namespace, "leader-election-namespace", os.Getenv("POD_NAMESPACE"), "namespace of the lease (default $POD_NAMESPACE)")
+	cmd.Flags().StringVar(&f.namespace, "leader-election-namespace", os.Getenv("POD_NAMESPACE"), "namespace of the manager, where its lease is (default $POD_NAMESPACE)")
 	cmd.AddCommand(checkCommand())
 	return cmd
 }
@@ -77,7 +77,7 @@ func run(ctx context.Context, f flags) error {
 	if err != nil {
 		return err
 	}
-	if err := controllers.Setup(mgr, controllers.Options{Image: f.image}); err != nil {
+	if err := controllers.Setup(mgr, controllers.Options{Image: f.image, Namespace: f.namespace}); err != nil {
 		return err
 	}
 	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {
