@@ -57,20 +57,33 @@ func (w *world) inflict(d damage) {
 		w.Fatal(err)
 	}
 	a := &attack{world: w, before: w.ring(), foreign: foreign}
-	live, _ := kids(a.before)
+	live := w.lasting(a.before)
 	w.fleet.holds(live...)
 	defer w.fleet.report(w.T)
 	defer w.fleet.holds()
 	d.do(a)
-	looks := 0
+	looks, left := 0, damageMargin
 	w.eventually("repair", func() string {
-		if looks++; d.rotates && looks%4 == 0 && (d.alone || w.loadedByAll()) { // an heir settles for the clock margin before it signs
+		if looks++; d.rotates && looks%4 == 0 && left > 0 && (d.alone || w.loadedByAll()) { // an heir settles for the clock margin before it signs
 			w.step(10 * time.Second)
+			left -= 10 * time.Second
 		}
 		if objection := w.unhealthy(); objection != "" {
 			return objection
 		}
 		return a.unrepaired(d, live)
+	})
+}
+
+// damageMargin is how far the clock may go during one repair.
+const damageMargin = 10 * time.Minute
+
+// lasting are the keys that must verify until the repair is done: those that expire meanwhile may go.
+func (w *world) lasting(ring *keys.Ring) []string {
+	live, _ := kids(ring)
+	return slices.DeleteFunc(live, func(kid string) bool {
+		until := ring.Key(kid).VerifyUntil
+		return !until.IsZero() && until.Before(w.clock.Now().Add(damageMargin))
 	})
 }
 

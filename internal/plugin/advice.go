@@ -26,6 +26,8 @@ var advices = map[string]string{
 	v1alpha1.ReasonKeyMaterialLost:     "restore the named Secret from a backup; if you have none, wait until the next key takes over: kubectl keyturn keys NAME -n NS",
 	v1alpha1.ReasonKeySecretInvalid:    "a key Secret was edited or swapped: restore it from a backup, or wait until the next key takes over: kubectl keyturn keys NAME -n NS",
 	v1alpha1.ReasonRingRestored:        "nothing more for the keys, which recover by themselves; check what else the backup has brought back",
+	v1alpha1.ReasonRingAdopted:         "was there a set of that name before? if not, delete the set, and the Secrets of its ring and keys: kubectl -n NS get secrets",
+	v1alpha1.ReasonDocumentRestored:    "it was put right; find out who edits the Secrets of that namespace: kubectl -n NS get events",
 	v1alpha1.ReasonRingInvalid:         "restore the Secret NAME-ring from a backup: kubectl -n NS get secret NAME-ring",
 	v1alpha1.ReasonInvalidSpec:         "mend the field that the message names: kubectl -n NS edit KIND NAME",
 	v1alpha1.ReasonRefNotFound:         "create the object that the message names, or refer to another one: kubectl -n NS edit KIND NAME",
