@@ -17,10 +17,12 @@ help: ## list the targets
 
 .PHONY: demo
 demo: ## the main job, for real, on this machine (KEEP=1 leaves it running)
+	@echo "Building the demo (a first run downloads and compiles what it is made of, for some minutes) …"
 	@$(GO) run ./hack/demo
 
 .PHONY: test
 test: ## every test, small counts
+	@echo "Preparing (a first run compiles for some minutes) …"
 	@assets="$$($(GO) run ./hack/cluster assets)" && nginx="$$($(GO) run ./hack/nginx/find)" && \
 	KUBEBUILDER_ASSETS="$$assets" PATH="$$PATH:$$(dirname "$$nginx")" $(GO) test $(TEST_FLAGS) $(GO_PACKAGES)
 
