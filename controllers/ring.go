@@ -61,6 +61,7 @@ func (r *signingKeySetReconciler) writeRing(ctx context.Context, set *keyturnv1a
 	}
 	set.Status.RingDigest = keysecret.Digest(secret)
 	projectRing(&set.Status, ring)
+	set.Status.Propagation = unloaded(set.Status.Propagation, ring)
 	return nil
 }
 

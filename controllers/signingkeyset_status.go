@@ -3,6 +3,7 @@ package controllers
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,6 +51,15 @@ func projectRing(status *keyturnv1alpha1.SigningKeySetStatus, ring *keys.Ring) {
 	}
 	status.Keys = append(promisedKeys(status, ring), keyStatuses(ring)...)
 	status.Keys = status.Keys[:min(len(status.Keys), maxShownKeys)]
+}
+
+// unloaded is the propagation of a ring that was just written: no replica has it.
+func unloaded(before keyturnv1alpha1.PropagationStatus, ring *keys.Ring) keyturnv1alpha1.PropagationStatus {
+	after := keyturnv1alpha1.PropagationStatus{Revision: ring.Revision}
+	if _, all, known := strings.Cut(before.Replicas, "/"); known {
+		after.Replicas = "0/" + all
+	}
+	return after
 }
 
 // promisedKeys are those that the status names and no ring does yet: another manager may be making one. Once the ring has gone

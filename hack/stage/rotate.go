@@ -3,8 +3,11 @@ package stage
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
@@ -41,8 +44,14 @@ func (s *Stage) Rotate(ctx context.Context) (from, to string, err error) {
 		if to == from {
 			return "key " + set.Status.Active + " still signs; next: " + set.Status.Next, nil
 		}
-		if len(set.Status.Propagation.WaitingFor) > 0 {
-			return fmt.Sprintf("waiting for %v", set.Status.Propagation.WaitingFor), nil
+		var service keyturnv1alpha1.TokenService
+		if err := s.Client.Get(ctx, types.NamespacedName{Namespace: Namespace, Name: Service}, &service); err != nil {
+			return "", err
+		}
+		loaded := meta.FindStatusCondition(service.Status.Conditions, keyturnv1alpha1.ConditionKeysLoaded)
+		have, all, _ := strings.Cut(set.Status.Propagation.Replicas, "/")
+		if service.Status.ActiveKid != to || loaded == nil || loaded.Status != metav1.ConditionTrue || have != all {
+			return fmt.Sprintf("key %s: %s of the set, %s token services, %s edges", set.Status.Active, set.Status.Propagation.Replicas, service.Status.Replicas, service.Status.Edge), nil
 		}
 		return "", nil
 	})
