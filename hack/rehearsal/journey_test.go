@@ -64,9 +64,13 @@ func testMounts(t *testing.T) {
 	secret := &corev1.Secret{ObjectMeta: meta, StringData: map[string]string{"value": "0"}}
 	pod := &corev1.Pod{ObjectMeta: meta, Spec: corev1.PodSpec{
 		TerminationGracePeriodSeconds: new(int64(1)),
+		SecurityContext: &corev1.PodSecurityContext{ // the namespace enforces "restricted"
+			RunAsNonRoot: new(true), RunAsUser: new(int64(65532)), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
 		Containers: []corev1.Container{{
 			Name: "pause", Image: image.Pause, ImagePullPolicy: corev1.PullNever,
-			VolumeMounts: []corev1.VolumeMount{{Name: "s", MountPath: "/s"}},
+			SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
+			VolumeMounts:    []corev1.VolumeMount{{Name: "s", MountPath: "/s"}},
 		}},
 		Volumes: []corev1.Volume{{Name: "s", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: meta.Name}}}},
 	}}
