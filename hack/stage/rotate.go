@@ -64,14 +64,20 @@ func (s *Stage) Await(ctx context.Context, limit time.Duration, probe func(conte
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	last := ""
 	for {
 		why, err := probe(ctx)
-		if err == nil && why == "" {
+		switch {
+		case err == nil && why == "":
 			return nil
+		case why != "":
+			last = why
+		case ctx.Err() == nil:
+			last = err.Error()
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("after %s still: %s (%w)", limit, why, context.Cause(ctx))
+			return fmt.Errorf("after %s still: %s (%w)", limit, last, context.Cause(ctx))
 		case <-tick.C:
 		}
 	}
