@@ -52,7 +52,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 		return errors.Join(err, sessions.Close())
 	}
 	service := tokenhttp.New(tokenhttp.Config{
-		Document: document.Load, Refused: document.Refused, Families: sessions, Sessions: sessions, Edges: leases,
+		Document: document.Load, Refused: document.Refused, Families: sessions, Sessions: sessions, Limiter: sessions, Acquaintances: sessions, Edges: leases,
 		Hasher: hasher, Log: log, Now: time.Now, Instance: o.instance,
 	})
 	listeners, err := listenAll(o.listen, o.internalListen, o.feedListen)

@@ -58,14 +58,53 @@ type Issuer struct {
 	// SigningKey is the private JWK of Keys.Active.
 	SigningKey secret.Bytes `json:"signingKey"`
 	// JWKS tells how the JWKS endpoint may be cached.
-	JWKS           JWKSCaching      `json:"jwks"`
-	Access         AccessToken      `json:"accessToken"`
-	Refresh        RefreshToken     `json:"refreshToken"`
+	JWKS    JWKSCaching  `json:"jwks"`
+	Access  AccessToken  `json:"accessToken"`
+	Refresh RefreshToken `json:"refreshToken"`
+	// LoginLimit bounds the logins from one address, FailureLimit the failed ones of one account; a zero FailureLimit
+	// bounds nothing.
 	LoginLimit     RateLimit        `json:"loginRateLimit"`
+	FailureLimit   RateLimit        `json:"loginFailureLimit,omitzero"`
+	Browser        Browser          `json:"browser,omitzero"`
 	MaxPropagation Duration         `json:"maxPropagation"`
 	Identity       []IdentitySource `json:"identity"`
+	// Clients may introspect and revoke the tokens of their audiences.
+	Clients []Client `json:"clients,omitempty"`
 	// TrustedProxies are the peers whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix `json:"trustedProxies"`
+}
+
+// Browser is what browsers get. The zero value sets no cookie and allows no other origin.
+type Browser struct {
+	// Cookies is one of the modes below; empty means [CookiesDisabled].
+	Cookies string `json:"cookies,omitempty"`
+	// LoginURL is where /auth/continue sends a browser that cannot be refreshed: a path of the same origin or an https
+	// URL; empty means that it says so on its page.
+	LoginURL string `json:"loginURL,omitempty"`
+	// AllowedOrigins are the other origins whose pages may call the token service (CORS), e.g. https://app.example.com.
+	AllowedOrigins []string `json:"allowedOrigins,omitempty"`
+}
+
+// The values of Browser.Cookies.
+const (
+	// CookiesDisabled: tokens travel in bodies only.
+	CookiesDisabled = "Disabled"
+	// CookiesOptional: a login that asks for `"delivery": "cookie"` gets cookies and no token in the body.
+	CookiesOptional = "Optional"
+	// CookiesRequired: every login gets cookies and no token in the body.
+	CookiesRequired = "Required"
+)
+
+// AccessCookie is the name of the cookie with the access token. Its prefix binds it to one host, over TLS
+// (draft-ietf-httpbis-rfc6265bis, section 4.1.3).
+const AccessCookie = "__Host-keyturn-access"
+
+// Client is somebody who may ask about tokens (RFC 7662, RFC 7009). Its secret is in the file `secret` of the directory
+// <client-dir>/<ID>.
+type Client struct {
+	ID string `json:"id"`
+	// Audiences are those whose tokens it sees.
+	Audiences []string `json:"audiences"`
 }
 
 // JWKSCaching is what `Cache-Control` of the JWKS says.
@@ -105,8 +144,11 @@ type RateLimit struct {
 type IdentitySource struct {
 	Name string `json:"name"`
 	// SubjectPrefix goes in front of the user's name to make `sub`.
-	SubjectPrefix string    `json:"subjectPrefix,omitempty"`
-	Htpasswd      *Htpasswd `json:"htpasswd,omitempty"`
+	SubjectPrefix string      `json:"subjectPrefix,omitempty"`
+	Htpasswd      *Htpasswd   `json:"htpasswd,omitempty"`
+	Webhook       *Webhook    `json:"webhook,omitempty"`
+	OIDC          *OIDC       `json:"oidc,omitempty"`
+	Kubernetes    *Kubernetes `json:"kubernetes,omitempty"`
 }
 
 // Htpasswd names a list of users. With Users empty the files `htpasswd` and `roles` are read from the directory
@@ -116,6 +158,49 @@ type Htpasswd struct {
 	Users secret.Text `json:"users"`
 	// Roles holds lines `name: role`.
 	Roles string `json:"roles,omitempty"`
+}
+
+// Webhook asks the application's own login endpoint. The directory <identity-dir>/<source name> may hold `token` (sent
+// as Authorization: Bearer), `ca.crt` (the only authorities that are trusted) and `tls.crt` with `tls.key` (shown to the
+// server).
+type Webhook struct {
+	// LoginURL is asked with a name and a password.
+	LoginURL string `json:"loginURL"`
+	// LookupURL is asked at a refresh whether a user is still there; empty means that nobody is asked.
+	LookupURL string `json:"lookupURL,omitempty"`
+	// Timeout bounds one question; 0 means 2 seconds.
+	Timeout Duration `json:"timeout,omitempty"`
+}
+
+// OIDC takes ID tokens of an OpenID Connect provider in exchange (RFC 8693). `ca.crt` in the directory
+// <identity-dir>/<source name> holds the only authorities that are trusted, if it is there.
+type OIDC struct {
+	// IssuerURL is the provider's `iss`; its keys are found by discovery below it.
+	IssuerURL string `json:"issuerURL"`
+	// ClientID must be among the ID token's `aud`.
+	ClientID string `json:"clientID"`
+	// SubjectClaim names the user, RoleClaim the role; empty means `sub` and no role.
+	SubjectClaim string `json:"subjectClaim,omitempty"`
+	RoleClaim    string `json:"roleClaim,omitempty"`
+}
+
+// Kubernetes takes ServiceAccount tokens of a cluster in exchange (RFC 8693), with `aud` = our issuer and a life of an
+// hour at most. They are verified without asking anybody.
+type Kubernetes struct {
+	// Issuer is the `iss` of the cluster's tokens.
+	Issuer string `json:"issuer"`
+	// JWKS are the cluster's public keys (RFC 7517, section 5).
+	JWKS json.RawMessage `json:"jwks"`
+	// Accounts are the service accounts that are let in, with their roles.
+	Accounts []ServiceAccount `json:"accounts"`
+}
+
+// ServiceAccount is a service account, or all of a namespace.
+type ServiceAccount struct {
+	Namespace string `json:"namespace"`
+	// Name is empty for every account of the namespace.
+	Name string `json:"name,omitempty"`
+	Role string `json:"role,omitempty"`
 }
 
 // Edge is the document of the authorizer. It carries no private key and no credential.
@@ -131,6 +216,8 @@ type Edge struct {
 	Feed              FeedAddress    `json:"feed"`
 	MaxPropagation    Duration       `json:"maxPropagation"`
 	OnStaleRevocation string         `json:"onStaleRevocations"`
+	// AccessCookie is the name of the cookie in which an access token may come; empty means in none.
+	AccessCookie string `json:"accessCookie,omitempty"`
 }
 
 // The values of Edge.OnStaleRevocation.

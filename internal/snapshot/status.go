@@ -29,6 +29,8 @@ type Status struct {
 	Refused *Refusal `json:"refused,omitempty"`
 	// StoreReachable is, for an issuer, whether the last store operation worked.
 	StoreReachable bool `json:"storeReachable,omitempty"`
+	// StoreReason says, for an issuer whose store is not reachable, why, and how to mend it.
+	StoreReason string `json:"storeReason,omitempty"`
 	// UntrustedPeer is an address that sent requests without being a trusted proxy; empty if none was seen lately.
 	UntrustedPeer string `json:"untrustedPeer,omitempty"`
 	// Revocations is, for an edge, how fresh its list is.

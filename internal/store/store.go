@@ -105,12 +105,60 @@ type Log interface {
 	Subscribe() (<-chan struct{}, func())
 }
 
+// Limiter counts events, so that somebody can do only so much in a time.
+type Limiter interface {
+	// Take counts one event under key, exactly limit in any span of window. Refused events do not count.
+	Take(ctx context.Context, key string, limit int, window time.Duration, now time.Time) (Counted, error)
+	// Refund takes back the newest event that was counted under key. Where there is none, nothing happens.
+	Refund(ctx context.Context, key string) error
+}
+
+// MaxPlaces is how many places an account is acquainted with; one more replaces the one used least recently.
+const MaxPlaces = 32
+
+// Acquaintances remembers from which places, such as client addresses, an account has logged in. Both are opaque.
+type Acquaintances interface {
+	// Acquaint notes place for account until expires. Noting it again moves the expiry.
+	Acquaint(ctx context.Context, account, place string, now, expires time.Time) error
+	// Acquainted tells whether place was noted for account and has not expired.
+	Acquainted(ctx context.Context, account, place string, now time.Time) (bool, error)
+}
+
+// Lease is the promise of one edge: for Left it decides by a list that has every revocation up to Applied.
+type Lease struct {
+	Edge    string
+	Applied uint64
+	// Left is how long the lease lasts by the store's own clock; 0 or less: it ran out so long ago.
+	Left time.Duration
+}
+
+// LeaseTable is every lease that the store knows.
+type LeaseTable struct {
+	Leases []Lease
+	// Kept is how long, as far as this process knows, the server at hand has kept leases without losing any: one that
+	// took over from a failed primary may lack those of the last moments. It is at least 0.
+	Kept time.Duration
+}
+
+// Leases are the leases of all edges, where several token services share a store. Backends for one process have none:
+// that process remembers them itself.
+type Leases interface {
+	// PutLease notes what an edge has applied; its lease lasts for length from now on, by the store's clock. It is
+	// kept for a minute longer, as one that ran out.
+	PutLease(ctx context.Context, edge string, applied uint64, length time.Duration) error
+	// DropLease forgets an edge that has stopped to decide.
+	DropLease(ctx context.Context, edge string) error
+	// Leases returns the table.
+	Leases(ctx context.Context) (LeaseTable, error)
+}
+
 // Keeper looks after the store.
 type Keeper interface {
 	// Compact forgets what expired before now and returns how many families and entries went.
 	Compact(ctx context.Context, now time.Time) (int, error)
-	// Take counts one event under key, exactly limit in any span of window. Refused events do not count.
-	Take(ctx context.Context, key string, limit int, window time.Duration, now time.Time) (Counted, error)
+	// ID is random and stays with what is stored: numbers of another store mean something else. It is empty while it is
+	// not known, and changes when the server behind it was emptied or replaced.
+	ID() string
 	// Close ends the store. Operations under way end first.
 	Close() error
 }
@@ -120,5 +168,13 @@ type Store interface {
 	Families
 	Revoker
 	Log
+	Limiter
+	Acquaintances
 	Keeper
+}
+
+// Shared is a store that several token services use at once.
+type Shared interface {
+	Store
+	Leases
 }

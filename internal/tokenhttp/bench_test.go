@@ -49,7 +49,7 @@ func benchmarkRefresh(b *testing.B, doc *Document) {
 	}
 	defer sessions.Close() //nolint:errcheck // a benchmark
 	service := New(Config{
-		Document: func() *Document { return doc }, Refused: func() *snapshot.Refusal { return nil }, Families: sessions, Sessions: sessions,
+		Document: func() *Document { return doc }, Refused: func() *snapshot.Refusal { return nil }, Families: sessions, Sessions: sessions, Limiter: sessions, Acquaintances: sessions,
 		Edges: feed.NewLeases(func() time.Duration { return time.Second }, time.Now), Hasher: identity.NewHasher(1, 1), Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	})
 	handler := service.Public()

@@ -87,7 +87,7 @@ func TestStoreDown(t *testing.T) {
 	r := newRig(t)
 	b := &broken{Store: r.store}
 	r.server.Close()
-	r.families, r.sessions = b, b
+	r.backend = b
 	r.service.Families, r.service.Sessions = measuredFamilies{b, r.service.metrics}, measuredSessions{b, r.service.metrics}
 	r.server = httptest.NewServer(r.service.Public())
 	r.url = r.server.URL

@@ -21,10 +21,9 @@ type Families interface {
 	Rotate(ctx context.Context, request store.RotateRequest) (store.RotateResult, error)
 }
 
-// Sessions is the part of the store that logout and the login limit use. See [store.Revoker] and [store.Keeper].
+// Sessions is the part of the store that logout and the probes use. See [store.Revoker] and [store.Log].
 type Sessions interface {
 	RevokeSession(ctx context.Context, request store.Revoke) (uint64, error)
-	Take(ctx context.Context, key string, limit int, window time.Duration, now time.Time) (store.Counted, error)
 	Last(ctx context.Context) (uint64, error)
 }
 
@@ -44,10 +43,13 @@ type Config struct {
 	Refused  func() *snapshot.Refusal
 	Families Families
 	Sessions Sessions
-	Edges    Edges
-	Hasher   *identity.Hasher
-	Log      *slog.Logger
-	Now      func() time.Time
+	Limiter  store.Limiter
+	// Acquaintances are the addresses from which each account has logged in.
+	Acquaintances store.Acquaintances
+	Edges         Edges
+	Hasher        *identity.Hasher
+	Log           *slog.Logger
+	Now           func() time.Time
 	// Instance is the replica's name.
 	Instance string
 }

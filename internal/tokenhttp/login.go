@@ -51,7 +51,7 @@ func (s *Service) doLogin(w http.ResponseWriter, r *http.Request) (string, *Prob
 // limitLogin counts the attempt and sets the headers of draft-ietf-httpapi-ratelimit-headers.
 func (s *Service) limitLogin(w http.ResponseWriter, r *http.Request, doc *Document, client netip.Addr, now time.Time) (string, *Problem) {
 	limit, window := doc.LoginLimit.Limit, doc.LoginLimit.Window.Std()
-	counted, err := s.Sessions.Take(r.Context(), limitKey(client), limit, window, now)
+	counted, err := s.Limiter.Take(r.Context(), limitKey(client), limit, window, now)
 	if err != nil {
 		return "unavailable", s.storeFailed("count", err)
 	}

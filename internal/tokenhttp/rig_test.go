@@ -22,6 +22,7 @@ import (
 	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/store/embedded"
 	"github.com/keyturn/keyturn/internal/token"
 )
@@ -44,7 +45,6 @@ type rig struct {
 	clock    clock
 	log      *logBuffer
 	families Families // what the service uses, if not store
-	sessions Sessions
 	server   *httptest.Server
 }
 
@@ -135,15 +135,12 @@ func (r *rig) open() {
 	}
 	r.store = st
 	r.leases = feed.NewLeases(func() time.Duration { return leaseLength }, time.Now)
-	if r.families == nil {
-		r.families = st
-	}
-	if r.sessions == nil {
-		r.sessions = st
+	if r.backend == nil {
+		r.backend = st
 	}
 	r.service = New(Config{
 		Document: r.document.Load, Refused: func() *snapshot.Refusal { return nil },
-		Families: r.families, Sessions: r.sessions, Edges: r.leases,
+		Families: r.backend, Sessions: r.backend, Limiter: r.backend, Acquaintances: r.backend, Edges: r.leases,
 		Hasher: identity.NewHasher(2, 200), Log: slog.New(slog.NewJSONHandler(r.log, nil)), Now: r.clock.Now, Instance: "tokenservice-0",
 	})
 	r.server = httptest.NewUnstartedServer(nil)
@@ -161,7 +158,7 @@ func (r *rig) close() {
 func (r *rig) restart() {
 	r.Helper()
 	r.close()
-	r.families, r.sessions = nil, nil
+	r.backend = nil
 	r.open()
 }
 

@@ -27,9 +27,23 @@ func newLimits(size int) *limits {
 	return &limits{keys: keys}
 }
 
-// Take implements [store.Keeper].
+// Take implements [store.Limiter].
 func (s *Store) Take(_ context.Context, key string, limit int, window time.Duration, now time.Time) (store.Counted, error) {
 	return s.limits.take(key, limit, window, now), nil
+}
+
+// Refund implements [store.Limiter].
+func (s *Store) Refund(_ context.Context, key string) error {
+	s.limits.refund(key)
+	return nil
+}
+
+func (l *limits) refund(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if events, _ := l.keys.Peek(key); len(events) > 0 {
+		l.keys.Add(key, events[:len(events)-1:len(events)-1])
+	}
 }
 
 func (l *limits) take(key string, limit int, window time.Duration, now time.Time) store.Counted {

@@ -32,6 +32,7 @@ var (
 	bucketRevocations = []byte("revocations")
 	bucketRevoked     = []byte("revoked")
 	bucketIDs         = []byte("ids")
+	bucketPlaces      = []byte("places")
 
 	keyFormat         = []byte("format")
 	keyLastRevocation = []byte("lastRevocation")
@@ -136,7 +137,7 @@ func prepare(db *bbolt.DB) error {
 		if found := meta.Get(keyFormat); found != nil && string(found) != format {
 			return fmt.Errorf("has format %.40q, this build reads %q: use the version that wrote it", found, format)
 		}
-		for _, name := range [][]byte{bucketFamilies, bucketSessions, bucketUsers, bucketRevocations, bucketRevoked, bucketIDs} {
+		for _, name := range [][]byte{bucketFamilies, bucketSessions, bucketUsers, bucketRevocations, bucketRevoked, bucketIDs, bucketPlaces} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
@@ -150,7 +151,7 @@ func prepare(db *bbolt.DB) error {
 	})
 }
 
-// ID is random and stays with the file: numbers of another store mean something else.
+// ID implements [store.Keeper]: it stays with the file.
 func (s *Store) ID() string { return s.id }
 
 // Close waits for the operations under way and closes the file. Later operations fail with [store.ErrUnavailable].
