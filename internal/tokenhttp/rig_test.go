@@ -44,7 +44,7 @@ type rig struct {
 	key      *token.PrivateKey
 	clock    clock
 	log      *logBuffer
-	families Families // what the service uses, if not store
+	backend  store.Store // what the service uses, if not store
 	server   *httptest.Server
 }
 
