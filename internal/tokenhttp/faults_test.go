@@ -89,6 +89,7 @@ func TestStoreDown(t *testing.T) {
 	r.server.Close()
 	r.backend = b
 	r.service.Families, r.service.Sessions = measuredFamilies{b, r.service.metrics}, measuredSessions{b, r.service.metrics}
+	r.service.Limiter = b
 	r.server = httptest.NewServer(r.service.Public())
 	r.url = r.server.URL
 	a := r.login("alice", canary)
