@@ -69,7 +69,7 @@ func serve(dir string, at point) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(listener.Addr())
+	fmt.Fprintln(os.Stdout, listener.Addr())
 	server := tokenhttp.NewServer(t.handler(service.Public()))
 	go func() { <-ctx.Done(); _ = server.Close() }()
 	_ = server.Serve(listener)
