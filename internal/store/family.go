@@ -9,6 +9,8 @@ type Owner struct {
 	// Name is the user's name in the identity source Source.
 	Name   string `json:"name"`
 	Source string `json:"source"`
+	// Client is the OAuth client that the tokens were issued to (RFC 6749, section 6); empty for none.
+	Client string `json:"client,omitempty"`
 }
 
 // Limits are the rules a family lives by; they come from the policy in force at each operation.

@@ -75,14 +75,16 @@ func within(a netip.Addr, prefixes []netip.Prefix) bool {
 	return false
 }
 
-// limitKey is what a login limit counts by: an IPv4 address, or the /64 of an IPv6 address, which is what one
-// customer has.
-func limitKey(a netip.Addr) string {
+// limitKey is what a login limit counts by.
+func limitKey(a netip.Addr) string { return "login " + place(a) }
+
+// place is an IPv4 address, or the /64 of an IPv6 address, which is what one customer has.
+func place(a netip.Addr) string {
 	if a.Is6() {
 		prefix, err := a.Prefix(64)
 		if err == nil {
-			return "login " + prefix.String()
+			return prefix.String()
 		}
 	}
-	return "login " + a.String()
+	return a.String()
 }

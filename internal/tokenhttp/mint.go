@@ -1,6 +1,7 @@
 package tokenhttp
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -23,6 +24,8 @@ const defaultClaimBytes = 1024
 type mint struct {
 	now, expires time.Time
 	doc          *Document
+	client       string   // client_id; empty means webClient
+	audience     []string // nil means all of the policy
 }
 
 // begin reads the clock first and the document second; see the package comment.
@@ -38,10 +41,13 @@ func (s *Service) begin() (mint, *Problem) {
 func (s *Service) sign(m mint, user identity.User, sessionID string) (secret.Text, *Problem) {
 	var id [16]byte
 	_, _ = rand.Read(id[:])
+	if m.audience == nil {
+		m.audience = m.doc.Access.Audiences
+	}
 	claims := token.Claims{
-		Issuer: m.doc.Header.Issuer, Subject: user.Subject, Audience: m.doc.Access.Audiences,
+		Issuer: m.doc.Header.Issuer, Subject: user.Subject, Audience: m.audience,
 		IssuedAt: m.now, ExpiresAt: m.expires,
-		ID: base64.RawURLEncoding.EncodeToString(id[:]), ClientID: webClient, SessionID: sessionID,
+		ID: base64.RawURLEncoding.EncodeToString(id[:]), ClientID: cmp.Or(m.client, webClient), SessionID: sessionID,
 		Custom: custom(m.doc.Access.Claims, user),
 	}
 	bound := m.doc.Access.MaxClaimBytes

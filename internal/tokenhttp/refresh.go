@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/keyturn/keyturn/internal/identity"
+	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -23,6 +24,11 @@ func (s *Service) doRefresh(w http.ResponseWriter, r *http.Request) (string, *Pr
 	if !given {
 		return "invalid", badRequest("refresh_token is needed")
 	}
+	return s.renew(w, r, text, "")
+}
+
+// renew trades a refresh token for client, empty for none. One that was issued to a client is good for no other.
+func (s *Service) renew(w http.ResponseWriter, r *http.Request, text secret.Text, client string) (string, *Problem) {
 	m, p := s.begin()
 	if p != nil {
 		return "not_ready", p
@@ -35,6 +41,10 @@ func (s *Service) doRefresh(w http.ResponseWriter, r *http.Request) (string, *Pr
 	if err != nil {
 		return "unavailable", s.storeFailed("inspect", err)
 	}
+	if bound := seen.Family.Client; bound != "" && bound != client {
+		return refreshRefused(store.Unknown) // without effect: who cannot prove to be that client ends no session of it
+	}
+	m.client = seen.Family.Client
 	switch seen.Outcome {
 	case store.Rotated, store.Retried:
 		return s.rotate(w, r, m, presented, seen.Family)
