@@ -8,8 +8,7 @@ import (
 	"github.com/keyturn/keyturn/internal/store"
 )
 
-func testRotate(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testRotate(t *testing.T, s scene) {
 	a := s.login("alice", Start)
 	if n, ok := revocation.SessionNumber(a.Family.SessionID); !ok || n != a.Family.Number || n == 0 {
 		t.Fatalf("session id %q does not begin with number %d", a.Family.SessionID, a.Family.Number)
@@ -33,13 +32,12 @@ func testRotate(t *testing.T, st store.Store) {
 		}
 		token = result.Successor
 	}
-	if s.last() != 0 {
+	if s.last() != s.base {
 		t.Error("rotations made revocations")
 	}
 }
 
-func testRetryWindow(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testRetryWindow(t *testing.T, s scene) {
 	first := s.login("alice", Start).Token
 	at := Start.Add(time.Minute)
 	second := s.refresh(first, at, store.Rotated).Successor
@@ -57,8 +55,7 @@ func testRetryWindow(t *testing.T, st store.Store) {
 	s.refresh(third, at.Add(3*time.Second), store.Revoked)
 }
 
-func testReuse(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testReuse(t *testing.T, s scene) {
 	victim, other, bystander := s.login("alice", Start), s.login("alice", Start), s.login("bob", Start)
 	at := Start.Add(time.Minute)
 	live := s.refresh(victim.Token, at, store.Rotated).Successor
@@ -67,7 +64,7 @@ func testReuse(t *testing.T, st store.Store) {
 	s.refresh(victim.Token, at.Add(11*time.Second), store.Revoked)
 	s.refresh(other.Token, at.Add(time.Minute), store.Rotated)
 	s.refresh(bystander.Token, at.Add(time.Minute), store.Rotated)
-	entries, _, err := s.Revocations(s.ctx, 0, 10)
+	entries, _, err := s.Revocations(s.ctx, s.base, 10)
 	if err != nil || len(entries) != 1 {
 		t.Fatalf("entries: %+v, %v; want one", entries, err)
 	}
@@ -87,8 +84,7 @@ func testReuse(t *testing.T, st store.Store) {
 	}
 }
 
-func testExpiry(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testExpiry(t *testing.T, s scene) {
 	idle := s.login("alice", Start)
 	s.refresh(idle.Token, Start.Add(time.Hour), store.Expired)
 	s.refresh(idle.Token, Start.Add(time.Hour-1), store.Rotated)
@@ -100,13 +96,12 @@ func testExpiry(t *testing.T, st store.Store) {
 	}
 	s.refresh(token, Start.Add(10*time.Hour), store.Expired)
 	s.refresh(token, Start.Add(10*time.Hour-1), store.Rotated)
-	if s.last() != 0 {
+	if s.last() != s.base {
 		t.Error("an expired token was taken for a reuse")
 	}
 }
 
-func testUnknown(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testUnknown(t *testing.T, s scene) {
 	s.login("alice", Start)
 	s.refresh(store.NewToken(), Start, store.Unknown)
 	s.refresh(store.Token{}, Start, store.Unknown)
@@ -114,13 +109,12 @@ func testUnknown(t *testing.T, st store.Store) {
 	if err != nil || seen.Outcome != store.Unknown {
 		t.Errorf("Inspect: %+v, %v", seen, err)
 	}
-	if s.last() != 0 {
+	if s.last() != s.base {
 		t.Error("an unknown token revoked something")
 	}
 }
 
-func testEviction(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testEviction(t *testing.T, s scene) {
 	var families []store.Created
 	for i := range 5 {
 		families = append(families, s.login("alice", Start.Add(time.Duration(i)*time.Second)))
@@ -136,7 +130,7 @@ func testEviction(t *testing.T, st store.Store) {
 	s.refresh(kept, Start.Add(3*time.Minute), store.Rotated)
 	s.refresh(sixth.Token, Start.Add(3*time.Minute), store.Rotated)
 	s.refresh(bystander.Token, Start.Add(3*time.Minute), store.Rotated)
-	entries, _, err := s.Revocations(s.ctx, 0, 10)
+	entries, _, err := s.Revocations(s.ctx, s.base, 10)
 	if err != nil || len(entries) != 1 || entries[0].Value != families[1].Family.SessionID {
 		t.Errorf("entries %+v, %v; want the session of the second login", entries, err)
 	}
@@ -146,8 +140,7 @@ func testEviction(t *testing.T, st store.Store) {
 	}
 }
 
-func testRetention(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testRetention(t *testing.T, s scene) {
 	created, err := s.Create(s.ctx, store.NewFamily{
 		Owner: store.Owner{Subject: "alice"}, Now: Start, Limits: limits(), AccessExpiry: Start.Add(50 * time.Minute),
 	})
@@ -156,8 +149,8 @@ func testRetention(t *testing.T, st store.Store) {
 	}
 	s.logout(created.Family.SessionID, Start)
 	s.logout(s.login("bob", Start).Family.SessionID, Start)
-	s.logout(revocation.SessionID(99), Start)
-	entries, _, err := s.Revocations(s.ctx, 0, 10)
+	s.logout(s.stranger(), Start)
+	entries, _, err := s.Revocations(s.ctx, s.base, 10)
 	if err != nil || len(entries) != 3 {
 		t.Fatalf("entries: %+v, %v", entries, err)
 	}

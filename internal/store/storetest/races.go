@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,13 +26,12 @@ func atOnce(n int, do func(i int)) {
 	end.Wait()
 }
 
-func testParallelRefresh(t *testing.T, st store.Store) {
-	s := on(t, st)
-	for round := range repeat(5, 100) {
+func testParallelRefresh(t *testing.T, s scene) {
+	for round := range repeat(1000) {
 		token := s.login(fmt.Sprint("user", round), Start).Token
 		results := make([]store.RotateResult, 50)
 		atOnce(len(results), func(i int) {
-			r, err := s.Rotate(s.ctx, store.RotateRequest{Token: token, Now: Start, Limits: limits()})
+			r, err := s.replica(i).Rotate(s.ctx, store.RotateRequest{Token: token, Now: Start, Limits: limits()})
 			if err != nil {
 				t.Errorf("Rotate: %v", err)
 			}
@@ -54,16 +55,15 @@ func testParallelRefresh(t *testing.T, st store.Store) {
 	}
 }
 
-func testParallelRefreshNoWindow(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testParallelRefreshNoWindow(t *testing.T, s scene) {
 	none := limits()
 	none.RetryWindow = 0
-	for round := range repeat(5, 100) {
+	for round := range repeat(1000) {
 		token := s.login(fmt.Sprint("user", round), Start).Token
 		var rotated, reused, other atomic.Int32
 		var successor atomic.Pointer[store.Token]
-		atOnce(50, func(int) {
-			r, err := s.Rotate(s.ctx, store.RotateRequest{Token: token, Now: Start, Limits: none})
+		atOnce(50, func(i int) {
+			r, err := s.replica(i).Rotate(s.ctx, store.RotateRequest{Token: token, Now: Start, Limits: none})
 			switch {
 			case err != nil:
 				t.Errorf("Rotate: %v", err)
@@ -83,16 +83,15 @@ func testParallelRefreshNoWindow(t *testing.T, st store.Store) {
 	}
 }
 
-func testLogoutRace(t *testing.T, st store.Store) {
-	s := on(t, st)
-	for round := range repeat(20, 500) {
+func testLogoutRace(t *testing.T, s scene) {
+	for round := range repeat(2000) {
 		created := s.login(fmt.Sprint("user", round), Start)
 		var mu sync.Mutex
-		live := []store.Token{created.Token}
+		live := map[store.TokenHash]store.Token{created.Token.Hash(): created.Token}
 		var revoked atomic.Uint64
 		atOnce(9, func(i int) {
 			if i == 4 {
-				seq, err := s.RevokeSession(s.ctx, store.Revoke{SessionID: created.Family.SessionID, Now: Start, Retention: limits().Retention})
+				seq, err := s.replica(round).RevokeSession(s.ctx, store.Revoke{SessionID: created.Family.SessionID, Now: Start, Retention: limits().Retention})
 				if err != nil {
 					t.Errorf("RevokeSession: %v", err)
 				}
@@ -100,8 +99,8 @@ func testLogoutRace(t *testing.T, st store.Store) {
 				return
 			}
 			token := created.Token
-			for range 3 {
-				r, err := s.Rotate(s.ctx, store.RotateRequest{Token: token, Now: Start.Add(time.Duration(i)), Limits: limits()})
+			for step := range 3 {
+				r, err := s.replica(i+step).Rotate(s.ctx, store.RotateRequest{Token: token, Now: Start.Add(time.Duration(i)), Limits: limits()})
 				if err != nil {
 					t.Errorf("Rotate: %v", err)
 				}
@@ -110,26 +109,32 @@ func testLogoutRace(t *testing.T, st store.Store) {
 				}
 				token = r.Successor
 				mu.Lock()
-				live = append(live, token)
+				live[token.Hash()] = token
 				mu.Unlock()
 			}
 		})
 		if revoked.Load() == 0 {
 			t.Fatal("the logout has no number")
 		}
-		for _, token := range live {
-			s.refresh(token, Start.Add(time.Second), store.Revoked)
+		every := slices.Collect(maps.Values(live))
+		atOnce(len(every), func(i int) {
+			r, err := s.replica(i).Rotate(s.ctx, store.RotateRequest{Token: every[i], Now: Start.Add(time.Second), Limits: limits()})
+			if err != nil || r.Outcome != store.Revoked {
+				t.Errorf("a token after the logout: %q, %v", r.Outcome, err)
+			}
+		})
+		if t.Failed() {
+			return
 		}
 	}
 }
 
-func testParallelLogins(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testParallelLogins(t *testing.T, s scene) {
 	var mu sync.Mutex
 	numbers := map[uint64]bool{}
 	var tokens []store.Token
-	atOnce(40, func(int) {
-		created, err := s.Create(s.ctx, store.NewFamily{Owner: store.Owner{Subject: "alice"}, Now: Start, Limits: limits()})
+	atOnce(40, func(i int) {
+		created, err := s.replica(i).Create(s.ctx, store.NewFamily{Owner: store.Owner{Subject: "alice"}, Now: Start, Limits: limits()})
 		if err != nil {
 			t.Errorf("Create: %v", err)
 			return
@@ -154,60 +159,5 @@ func testParallelLogins(t *testing.T, st store.Store) {
 	}
 	if alive != limits().MaxFamilies {
 		t.Errorf("%d families alive, want %d", alive, limits().MaxFamilies)
-	}
-}
-
-func testRateLimit(t *testing.T, st store.Store) {
-	s := on(t, st)
-	take := func(key string, limit int, at time.Duration) store.Counted {
-		t.Helper()
-		c, err := s.Take(s.ctx, key, limit, time.Minute, Start.Add(at))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	for i := range 3 {
-		if c := take("a", 3, time.Duration(i)*10*time.Second); !c.Allowed || c.Remaining != 2-i {
-			t.Fatalf("event %d: %+v", i, c)
-		}
-	}
-	if c := take("a", 3, 25*time.Second); c.Allowed || c.Reset != 35*time.Second {
-		t.Errorf("event past the limit: %+v, want refused for 35s", c)
-	}
-	if c := take("b", 3, 25*time.Second); !c.Allowed {
-		t.Errorf("another key: %+v", c)
-	}
-	if c := take("a", 3, 60*time.Second-1); c.Allowed {
-		t.Error("allowed a moment before the window ends")
-	}
-	if c := take("a", 3, 60*time.Second); !c.Allowed || c.Remaining != 0 {
-		t.Errorf("when the first has aged: %+v", c)
-	}
-	if c := take("a", 3, 61*time.Second); c.Allowed {
-		t.Error("the window slides by the event, not at once")
-	}
-	if c := take("a", 1, 62*time.Second); c.Allowed || c.Reset != 58*time.Second {
-		t.Errorf("a lowered limit: %+v, want refused for 58s", c)
-	}
-	if c := take("zero", 0, 0); c.Allowed {
-		t.Error("limit 0 allowed something")
-	}
-}
-
-func testRateLimitParallel(t *testing.T, st store.Store) {
-	s := on(t, st)
-	var allowed atomic.Int32
-	atOnce(50, func(int) {
-		c, err := s.Take(s.ctx, "a", 10, time.Minute, Start)
-		if err != nil {
-			t.Error(err)
-		}
-		if c.Allowed {
-			allowed.Add(1)
-		}
-	})
-	if allowed.Load() != 10 {
-		t.Errorf("%d of 50 allowed, want exactly 10", allowed.Load())
 	}
 }

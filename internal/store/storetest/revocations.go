@@ -11,8 +11,7 @@ import (
 	"github.com/keyturn/keyturn/internal/store"
 )
 
-func testRevokeSession(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testRevokeSession(t *testing.T, s scene) {
 	a, b := s.login("alice", Start), s.login("alice", Start)
 	changed, cancel := s.Subscribe()
 	defer cancel()
@@ -28,14 +27,9 @@ func testRevokeSession(t *testing.T, st store.Store) {
 	if again := s.logout(a.Family.SessionID, Start.Add(time.Minute)); again != seq {
 		t.Errorf("again: number %d, want the same %d", again, seq)
 	}
-	select {
-	case <-changed:
-		t.Error("the subscriber was told of nothing new")
-	default:
-	}
 	s.refresh(a.Token, Start.Add(time.Minute), store.Revoked)
 	s.refresh(b.Token, Start.Add(time.Minute), store.Rotated)
-	stranger := revocation.SessionID(1)
+	stranger := s.stranger()
 	exp := Start.Add(5 * time.Hour) // of a token from a longer TTL than today's
 	first, err := s.RevokeSession(s.ctx, store.Revoke{SessionID: stranger, Now: Start, Retention: limits().Retention, LatestExpiry: exp})
 	if err != nil {
@@ -49,8 +43,7 @@ func testRevokeSession(t *testing.T, st store.Store) {
 	}
 }
 
-func testRevokeUserAndAll(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testRevokeUserAndAll(t *testing.T, s scene) {
 	expires := Start.Add(time.Hour)
 	a, b := s.login("alice", Start), s.login("bob", Start)
 	seq, err := s.Append(s.ctx, "", revocation.Entry{Kind: revocation.User, Value: "alice", Expires: expires})
@@ -70,7 +63,7 @@ func testRevokeUserAndAll(t *testing.T, st store.Store) {
 	s.refresh(young.Token, Start, store.Rotated)
 
 	list := revocation.NewList()
-	entries, _, err := s.Revocations(s.ctx, 0, 10)
+	entries, _, err := s.Revocations(s.ctx, s.base, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,8 +85,7 @@ func testRevokeUserAndAll(t *testing.T, st store.Store) {
 	s.refresh(young.Token, Start, store.Revoked)
 }
 
-func testAppendOnce(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testAppendOnce(t *testing.T, s scene) {
 	entry := revocation.Entry{Kind: revocation.Key, Value: "kid-1", Expires: Start.Add(time.Hour)}
 	first, err1 := s.Append(s.ctx, "uid-1", entry)
 	again, err2 := s.Append(s.ctx, "uid-1", entry)
@@ -109,8 +101,7 @@ func testAppendOnce(t *testing.T, st store.Store) {
 	}
 }
 
-func testLog(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testLog(t *testing.T, s scene) {
 	var want []uint64
 	for i := range 25 {
 		s.login("alice", Start) // sessions take numbers between
@@ -118,7 +109,7 @@ func testLog(t *testing.T, st store.Store) {
 	}
 	// The eviction of alice's old sessions put more entries in between.
 	var got []uint64
-	after, own := uint64(0), 0
+	after, own := s.base, 0
 	for {
 		entries, more, err := s.Revocations(s.ctx, after, 7)
 		if err != nil {
@@ -152,8 +143,7 @@ func testLog(t *testing.T, st store.Store) {
 	}
 }
 
-func testCompact(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testCompact(t *testing.T, s scene) {
 	gone, logged, live := s.login("alice", Start), s.login("alice", Start), s.login("bob", Start)
 	seq := s.logout(logged.Family.SessionID, Start)
 	live.Token = s.refresh(live.Token, Start.Add(50*time.Minute), store.Rotated).Successor
@@ -167,7 +157,7 @@ func testCompact(t *testing.T, st store.Store) {
 	s.refresh(gone.Token, at, store.Unknown)
 	s.refresh(logged.Token, at, store.Unknown)
 	s.refresh(live.Token, at, store.Rotated)
-	entries, _, err := s.Revocations(s.ctx, 0, 10)
+	entries, _, err := s.Revocations(s.ctx, s.base, 10)
 	if err != nil || len(entries) != 0 || s.last() != seq {
 		t.Errorf("entries %v, last %d, %v; want none, and the last number %d", entries, s.last(), err, seq)
 	}
@@ -176,8 +166,7 @@ func testCompact(t *testing.T, st store.Store) {
 	}
 }
 
-func testCancelled(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testCancelled(t *testing.T, s scene) {
 	token := s.login("alice", Start).Token
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -187,8 +176,7 @@ func testCancelled(t *testing.T, st store.Store) {
 	s.refresh(token, Start, store.Rotated)
 }
 
-func testClosed(t *testing.T, st store.Store) {
-	s := on(t, st)
+func testClosed(t *testing.T, s scene) {
 	token := s.login("alice", Start).Token
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyturn/keyturn/internal/revocation"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -19,7 +20,7 @@ type Open func(t *testing.T) store.Store
 func Run(t *testing.T, open Open) {
 	for _, test := range []struct {
 		name string
-		run  func(*testing.T, store.Store)
+		run  func(*testing.T, scene)
 	}{
 		{"Rotate", testRotate},
 		{"RetryWindow", testRetryWindow},
@@ -39,20 +40,28 @@ func Run(t *testing.T, open Open) {
 		{"ParallelLogins", testParallelLogins},
 		{"RateLimit", testRateLimit},
 		{"RateLimitParallel", testRateLimitParallel},
+		{"Refund", testRefund},
+		{"RefundParallel", testRefundParallel},
+		{"Acquaintances", testAcquaintances},
+		{"AcquaintancesAreBounded", testPlacesBound},
+		{"AcquaintancesParallel", testPlacesParallel},
+		{"ID", testID},
 		{"CancelledContext", testCancelled},
 		{"Closed", testClosed},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
+		t.Run(test.name, func(t *testing.T) { test.run(t, on(t, open(t))) })
 	}
 }
 
-// repeat is how often a race is run: a few times, or many with KEYTURN_SOAK=1.
-func repeat(few, many int) int {
-	if os.Getenv("KEYTURN_SOAK") == "1" {
-		return many
+// repeat is how often a race is run: full is for KEYTURN_SOAK=1, otherwise a tenth of it.
+func repeat(full int) int {
+	if soak() {
+		return full
 	}
-	return few
+	return full / 10
 }
+
+func soak() bool { return os.Getenv("KEYTURN_SOAK") == "1" }
 
 func limits() store.Limits {
 	return store.Limits{
@@ -64,16 +73,43 @@ func limits() store.Limits {
 // scene is a store with short words for what the tests do.
 type scene struct {
 	*testing.T
-	store.Store
-	ctx context.Context
+	store.Store // the first replica
+	ctx         context.Context
+	// replicas are the same store, opened several times where it is shared; races spread over them.
+	replicas []store.Store
+	// base is the newest number at the start: a store may begin with an entry that distrusts everything before it.
+	base uint64
 }
 
-func on(t *testing.T, s store.Store) scene { return scene{t, s, t.Context()} }
+func on(t *testing.T, replicas ...store.Store) scene {
+	t.Helper()
+	s := scene{T: t, Store: replicas[0], ctx: t.Context(), replicas: replicas}
+	s.base = s.last()
+	return s
+}
+
+func (s scene) replica(i int) store.Store { return s.replicas[i%len(s.replicas)] }
+
+// stranger is the id of a session that the store does not know.
+func (s scene) stranger() string {
+	s.Helper()
+	return revocation.SessionID(s.login("somebody", Start).Family.Number)
+}
+
+// newer returns the entries above a number, which must not be more than limit.
+func (s scene) newer(after uint64, limit int) []revocation.Entry {
+	s.Helper()
+	entries, more, err := s.Revocations(s.ctx, after, limit)
+	if err != nil || more {
+		s.Fatalf("Revocations: more than %d: %t, %v", limit, more, err)
+	}
+	return entries
+}
 
 func (s scene) login(user string, at time.Time) store.Created {
 	s.Helper()
 	created, err := s.Create(s.ctx, store.NewFamily{
-		Owner: store.Owner{Subject: user, Name: user, Source: "test"}, Now: at, Limits: limits(), AccessExpiry: at.Add(15 * time.Minute),
+		Owner: store.Owner{Subject: user, Name: user, Source: "test", Client: "spa"}, Now: at, Limits: limits(), AccessExpiry: at.Add(15 * time.Minute),
 	})
 	if err != nil {
 		s.Fatalf("Create: %v", err)
