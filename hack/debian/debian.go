@@ -78,6 +78,13 @@ func Environment(root string) []string {
 		found, _ := filepath.Glob(filepath.Join(root, pattern)) // the pattern is well formed
 		dirs = append(dirs, found...)
 	}
+	// Some keep private libraries one directory deeper.
+	private, _ := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu*/*/lib*.so*")) // the pattern is well formed
+	for _, library := range private {
+		if dir := filepath.Dir(library); !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
 	if inherited := os.Getenv("LD_LIBRARY_PATH"); inherited != "" {
 		dirs = append(dirs, inherited)
 	}
