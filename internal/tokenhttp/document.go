@@ -1,12 +1,8 @@
 package tokenhttp
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/identity"
@@ -25,6 +21,10 @@ type Document struct {
 	jwks      cachable
 	discovery cachable
 	kids      []string
+	clients   map[string]snapshot.Client
+	exchange  exchanger // nil if no source takes tokens of others
+	// issuerPath is the path of the issuer, empty for none.
+	issuerPath string
 }
 
 // cachable is an answer that caches may keep.
@@ -61,6 +61,12 @@ func Build(files *identity.Files, hasher *identity.Hasher) snapshot.Build[Docume
 		}
 		if d.directory, err = identity.New(issuer.Identity, files, hasher); err != nil {
 			return nil, snapshot.Refuse("Incomplete", "%w", err)
+		}
+		if err = d.loadClients(); err != nil {
+			return nil, snapshot.Refuse("Incomplete", "%w", err)
+		}
+		if d.exchanges() {
+			d.exchange, _ = any(d.directory).(exchanger)
 		}
 		d.describe()
 		return d, nil
@@ -135,34 +141,6 @@ func (d *Document) loadSigner() error {
 		return fmt.Errorf("a test signature of %s does not verify with the published keys: %s", private.KID(), v.Reason)
 	}
 	return nil
-}
-
-func (d *Document) describe() {
-	base := strings.TrimSuffix(d.Header.Issuer, "/")
-	var algorithms []string
-	for _, k := range d.Keys.Keys {
-		algorithms = append(algorithms, k.Algorithm)
-	}
-	slices.Sort(algorithms)
-	algorithms = slices.Compact(algorithms)
-	// No authorization endpoint exists, so the lists that RFC 8414 and OpenID Connect Discovery require are empty.
-	body, err := json.Marshal(struct {
-		Issuer        string   `json:"issuer"`
-		JWKS          string   `json:"jwks_uri"`
-		ResponseTypes []string `json:"response_types_supported"`
-		GrantTypes    []string `json:"grant_types_supported"`
-		SubjectTypes  []string `json:"subject_types_supported"`
-		Algorithms    []string `json:"id_token_signing_alg_values_supported"`
-	}{d.Header.Issuer, base + "/.well-known/jwks.json", []string{}, []string{"refresh_token"}, []string{"public"}, algorithms})
-	if err != nil {
-		panic(err) // strings only
-	}
-	d.discovery.body = body
-	control := fmt.Sprintf("public, max-age=%d, stale-if-error=%d", seconds(d.JWKS.MaxAge.Std()), seconds(d.JWKS.StaleIfError.Std()))
-	for _, c := range []*cachable{&d.jwks, &d.discovery} {
-		sum := sha256.Sum256(c.body)
-		c.etag, c.control = `"`+base64.RawURLEncoding.EncodeToString(sum[:16])+`"`, control
-	}
 }
 
 // limits are the rules of the store's families.

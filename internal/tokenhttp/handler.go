@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime"
 	"runtime/debug"
@@ -36,7 +37,7 @@ type Edges interface {
 	Leased() int
 }
 
-// Config is what the service is made of. Every member is needed.
+// Config is what the service is made of. Every member is needed that does not say what nil means.
 type Config struct {
 	// Document returns the document in force, nil while there is none; Refused the newest that was not taken.
 	Document func() *Document
@@ -47,9 +48,13 @@ type Config struct {
 	// Acquaintances are the addresses from which each account has logged in.
 	Acquaintances store.Acquaintances
 	Edges         Edges
-	Hasher        *identity.Hasher
-	Log           *slog.Logger
-	Now           func() time.Time
+	// Clients knows the secrets of OAuth clients; nil means that no client can prove who it is. Revocations is what
+	// introspection asks; nil means that it answers 503 for access tokens.
+	Clients     Clients
+	Revocations Revocations
+	Hasher      *identity.Hasher
+	Log         *slog.Logger
+	Now         func() time.Time
 	// Instance is the replica's name.
 	Instance string
 }
@@ -60,6 +65,7 @@ type Service struct {
 	routes    map[string]route
 	ledger    ledger
 	strangers strangers
+	denials   denials
 	metrics   *metrics
 	draining  drain
 }
@@ -82,14 +88,20 @@ func New(config Config) *Service {
 		"/.well-known/openid-configuration":       {http.MethodGet, s.cached(func(d *Document) cachable { return d.discovery })},
 		"/.well-known/oauth-authorization-server": {http.MethodGet, s.cached(func(d *Document) cachable { return d.discovery })},
 	}
+	maps.Copy(s.routes, s.oauthRoutes())
+	maps.Copy(s.routes, s.browserRoutes())
 	return s
 }
 
 // Public is the handler of the port behind the ingress.
 func (s *Service) Public() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = s.relocate(r)
 		defer s.recover(w, r)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if s.cors(w, r) {
+			return
+		}
 		if p := s.dispatch(w, r); p != nil {
 			p.write(w)
 		}

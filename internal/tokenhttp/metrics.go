@@ -18,6 +18,7 @@ type metrics struct {
 	logins      *prometheus.CounterVec
 	refreshes   *prometheus.CounterVec
 	logouts     *prometheus.CounterVec
+	oauth       *prometheus.CounterVec
 	evicted     prometheus.Counter
 	panics      prometheus.Counter
 	propagation prometheus.Histogram
@@ -37,6 +38,7 @@ func newMetrics(s *Service) *metrics {
 		logins:      counter("keyturn_logins_total", "Logins by result."),
 		refreshes:   counter("keyturn_refreshes_total", "Refreshes by result."),
 		logouts:     counter("keyturn_logouts_total", "Logouts by result."),
+		oauth:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "keyturn_oauth_requests_total", Help: "Requests of /auth/token, /auth/revoke and /auth/introspect by result."}, []string{"endpoint", "result"}),
 		evicted:     prometheus.NewCounter(prometheus.CounterOpts{Name: "keyturn_families_evicted_total", Help: "Sessions ended because their user logged in too often."}),
 		panics:      prometheus.NewCounter(prometheus.CounterOpts{Name: "keyturn_panics_total", Help: "Requests that ended in a panic."}),
 		propagation: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "keyturn_logout_propagation_seconds", Help: "How long logouts waited for the edges.", Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 2, 5, 10, 30}}),
@@ -44,7 +46,7 @@ func newMetrics(s *Service) *metrics {
 		storeErrors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "keyturn_store_errors_total", Help: "Store operations that failed."}, []string{"operation"}),
 	}
 	m.begin()
-	m.registry.MustRegister(m.logins, m.refreshes, m.logouts, m.evicted, m.panics, m.propagation, m.store, m.storeErrors, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.logins, m.refreshes, m.logouts, m.oauth, m.evicted, m.panics, m.propagation, m.store, m.storeErrors, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("keyturn_hash_queue", "Logins that wait for a hash slot.", func() float64 { return float64(s.Hasher.Waiting()) }),
 		gauge("keyturn_hash_running", "Password hashes being computed.", func() float64 { return float64(s.Hasher.Running()) }),
@@ -59,13 +61,22 @@ func newMetrics(s *Service) *metrics {
 // begin shows every counter from zero on: one that begins at its first event hides that event from rate().
 func (m *metrics) begin() {
 	for vec, values := range map[*prometheus.CounterVec][]string{
-		m.logins:      {"ok", "denied", "rate_limited", "invalid", "busy", "cancelled", "unavailable", "not_ready", "error"},
-		m.refreshes:   {"rotated", "retried", "reused", "expired", "revoked", "unknown", "invalid", "unavailable", "not_ready", "error"},
-		m.logouts:     {"ok", "not_propagated", "unknown", "invalid", "unavailable", "not_ready"},
+		m.logins:      {"ok", "denied", "rate_limited", "account_limited", "cross_site", "invalid", "busy", "cancelled", "unavailable", "not_ready", "error"},
+		m.refreshes:   {"rotated", "raced", "retried", "late", "replayed", "expired", "revoked", "unknown", "absent", "cross_site", "invalid", "unavailable", "not_ready", "error"},
+		m.logouts:     {"ok", "not_propagated", "unknown", "cross_site", "invalid", "unavailable", "not_ready"},
 		m.storeErrors: {"create", "inspect", "rotate", "revoke", "last"},
 	} {
 		for _, value := range values {
 			vec.WithLabelValues(value)
+		}
+	}
+	for endpoint, values := range map[string][]string{
+		"token":      {"ok", "rotated", "retried", "reused", "expired", "revoked", "unknown", "denied", "rate_limited", "invalid", "cancelled", "unavailable", "not_ready", "error"},
+		"revoke":     {"ok", "not_propagated", "unknown", "denied", "rate_limited", "invalid", "unavailable", "not_ready"},
+		"introspect": {"active", "inactive", "denied", "rate_limited", "invalid", "unavailable", "not_ready"},
+	} {
+		for _, value := range values {
+			m.oauth.WithLabelValues(endpoint, value)
 		}
 	}
 }

@@ -13,6 +13,9 @@ type Problem struct {
 	Code   string `json:"code"`
 	Title  string `json:"title"`
 	Detail string `json:"detail,omitempty"`
+	// Error and Description are what OAuth clients look for (RFC 6749, section 5.2); see [Problem.oauth].
+	Error       string `json:"error,omitempty"`
+	Description string `json:"error_description,omitempty"`
 
 	retryAfter time.Duration
 	challenge  string
@@ -33,11 +36,20 @@ const (
 	CodeTooLarge           = "body_too_large"
 	CodeUnsupportedMedia   = "unsupported_media_type"
 	CodeRateLimited        = "rate_limited"
+	CodeAccountLimited     = "account_rate_limited"
+	CodeCrossSite          = "cross_site"
+	CodeNoCredential       = "no_credential"
 	CodeBusy               = "busy"
 	CodeNotReady           = "not_ready"
 	CodeStoreUnavailable   = "store_unavailable"
 	CodeIdentityDown       = "identity_unavailable"
 	CodeInternal           = "internal"
+
+	CodeInvalidClient       = "invalid_client"
+	CodeUnsupportedGrant    = "unsupported_grant_type"
+	CodeInvalidScope        = "invalid_scope"
+	CodeInvalidTarget       = "invalid_target"
+	CodeSubjectTokenInvalid = "subject_token_invalid"
 )
 
 func badRequest(detail string) *Problem {
@@ -61,6 +73,9 @@ var (
 func (p *Problem) write(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
+	if p.Error != "" {
+		h.Set("Content-Type", "application/json")
+	}
 	h.Set("Cache-Control", "no-store")
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.FormatInt(seconds(p.retryAfter), 10))
