@@ -33,6 +33,7 @@ func (s *Store) Compact(ctx context.Context, now time.Time) (int, error) {
 		}},
 		{bucketRevoked, func(_ *bbolt.Tx, _, v []byte) (bool, error) { return timeOf(v).Before(now), nil }},
 		{bucketIDs, func(_ *bbolt.Tx, _, v []byte) (bool, error) { return timeOf(v).Before(now), nil }},
+		{bucketPlaces, func(_ *bbolt.Tx, _, v []byte) (bool, error) { return forgetPlaces(v, now) }},
 	} {
 		n, err := s.compactBucket(ctx, part.bucket, part.remove)
 		removed += n

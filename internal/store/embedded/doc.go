@@ -4,14 +4,17 @@
 // takes every operation that is waiting, does them in one transaction and commits once, so that a hundred refreshes
 // at the same moment cost one flush, and a single one waits for nobody.
 //
-//	meta        format, lastRevocation, allBefore
+//	meta        format, id, lastRevocation, allBefore, longestLease
 //	families    family key (16 bytes)              → Family as JSON
 //	sessions    session id                         → family key
 //	users       SHA-256/2 of the subject ‖ family key → nothing
 //	revocations number (8 bytes, big endian)       → Entry as JSON
 //	revoked     session id                         → number, expiry
 //	ids         id given by the caller             → number, expiry
+//	places      SHA-256/2 of the account           → SHA-256/2 of each place, last use and expiry, as JSON
+//
+// A bucket that a file lacks is made when it is opened: a newer build reads the files of an older one.
 //
 // The sequence is that of the revocations bucket, which bbolt keeps in the file. Login counters are in memory: after
-// a restart a client may try again.
+// a restart a client may try again. Leases are not here either: see package feed.
 package embedded

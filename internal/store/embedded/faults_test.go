@@ -142,7 +142,8 @@ func TestDamagedRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := s.db.Update(func(tx *bbolt.Tx) error {
-		return errors.Join(tx.Bucket(bucketFamilies).Put(key[:], []byte("{")), tx.Bucket(bucketRevocations).Put(numberKey(seq), []byte("[]")))
+		return errors.Join(tx.Bucket(bucketFamilies).Put(key[:], []byte("{")), tx.Bucket(bucketRevocations).Put(numberKey(seq), []byte("[]")),
+			tx.Bucket(bucketPlaces).Put([]byte(shortHash("alice")), []byte(`{"x":1}`)))
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +154,9 @@ func TestDamagedRecords(t *testing.T) {
 	_, err5 := s.Create(t.Context(), store.NewFamily{Owner: store.Owner{Subject: "alice"}, Limits: store.Limits{MaxFamilies: 1}})
 	_, _, err6 := s.Revocations(t.Context(), 0, 10)
 	_, err7 := s.Compact(t.Context(), storetest.Start)
-	for i, err := range []error{err1, err2, err3, err4, err5, err6, err7} {
+	err8 := s.Acquaint(t.Context(), "alice", "here", storetest.Start, storetest.Start.Add(time.Hour))
+	_, err9 := s.Acquainted(t.Context(), "alice", "here", storetest.Start)
+	for i, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8, err9} {
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("operation %d on a damaged record: %v", i+1, err)
 		}

@@ -41,8 +41,12 @@ func (s *Store) Refund(_ context.Context, key string) error {
 func (l *limits) refund(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if events, _ := l.keys.Peek(key); len(events) > 0 {
-		l.keys.Add(key, events[:len(events)-1:len(events)-1])
+	switch events, _ := l.keys.Peek(key); len(events) {
+	case 0:
+	case 1:
+		l.keys.Remove(key)
+	default:
+		l.keys.Add(key, events[:len(events)-1])
 	}
 }
 

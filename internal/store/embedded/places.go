@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -29,15 +30,13 @@ func (s *Store) Acquaint(ctx context.Context, account, place string, now, expire
 		if err != nil {
 			return err
 		}
-		for hash, a := range known {
-			if !now.Before(a.Expires) {
-				delete(known, hash)
-			}
-		}
-		known[shortHash(place)] = acquaintance{Used: now, Expires: expires}
-		for len(known) > store.MaxPlaces {
+		known.forget(now)
+		at := shortHash(place)
+		delete(known, at)
+		for len(known) >= store.MaxPlaces { // before the new one is in: a clock set back must not make it the oldest
 			delete(known, known.leastRecent())
 		}
+		known[at] = acquaintance{Used: now, Expires: expires}
 		raw, err := json.Marshal(known)
 		if err != nil {
 			return err
@@ -59,13 +58,33 @@ func (s *Store) Acquainted(ctx context.Context, account, place string, now time.
 }
 
 func getPlaces(tx *bbolt.Tx, account string) (places, error) {
-	known := places{}
 	if raw := tx.Bucket(bucketPlaces).Get([]byte(shortHash(account))); raw != nil {
-		if err := json.Unmarshal(raw, &known); err != nil {
-			return nil, fmt.Errorf("the stored places of an account are damaged: %w", err)
-		}
+		return decodePlaces(raw)
+	}
+	return places{}, nil
+}
+
+func decodePlaces(raw []byte) (places, error) {
+	known := places{}
+	if err := json.Unmarshal(raw, &known); err != nil {
+		return nil, fmt.Errorf("the stored places of an account are damaged: %w", err)
+	}
+	if known == nil { // JSON null
+		known = places{}
 	}
 	return known, nil
+}
+
+// forgetPlaces tells whether every place of an account has expired.
+func forgetPlaces(raw []byte, now time.Time) (bool, error) {
+	known, err := decodePlaces(raw)
+	known.forget(now)
+	return err == nil && len(known) == 0, err
+}
+
+// forget removes what has expired.
+func (p places) forget(now time.Time) {
+	maps.DeleteFunc(p, func(_ string, a acquaintance) bool { return !now.Before(a.Expires) })
 }
 
 func (p places) leastRecent() string {
