@@ -28,12 +28,21 @@ var accepted = map[string]map[string]string{
 		"keys go with the object":  `{deletionPolicy: Destroy}`,
 	},
 	"TokenPolicy": {
-		"only audiences":         `{}`,
-		"shortest":               `{accessToken: {ttl: 1m}, refreshToken: {ttl: 1m, absoluteTTL: 1m, reuse: {retryWindow: 0s}}, login: {rateLimit: {window: 1s}}, revocation: {maxPropagation: 1s}}`,
-		"longest":                `{accessToken: {ttl: 1h}, refreshToken: {ttl: 8784h, absoluteTTL: 8784h, reuse: {retryWindow: 60s}}, login: {rateLimit: {window: 1h, limit: 10000}}, revocation: {maxPropagation: 60s}}`,
-		"no claims":              `{claims: {allow: []}}`,
-		"claims with name space": `{claims: {allow: ["https://example.com/team", tenant_id, _x, subject]}}`,
-		"ten audiences":          `{accessToken: {audiences: [a1, b1, c1, d1, e1, f1, g1, h1, i1, j1]}}`,
+		"only audiences":          `{}`,
+		"shortest":                `{accessToken: {ttl: 1m}, refreshToken: {ttl: 1m, absoluteTTL: 1m, reuse: {retryWindow: 0s}}, login: {rateLimit: {window: 1s}}, revocation: {maxPropagation: 1s}}`,
+		"longest":                 `{accessToken: {ttl: 1h}, refreshToken: {ttl: 8784h, absoluteTTL: 8784h, reuse: {retryWindow: 60s}}, login: {rateLimit: {window: 1h, limit: 10000}}, revocation: {maxPropagation: 60s}}`,
+		"no claims":               `{claims: {allow: []}}`,
+		"claims with name space":  `{claims: {allow: ["https://example.com/team", tenant_id, _x, subject]}}`,
+		"no failure limit":        `{login: {failureLimit: {limit: 0}}}`,
+		"failure limit, widest":   `{login: {failureLimit: {limit: 10000, window: 24h}}}`,
+		"failure limit, tightest": `{login: {failureLimit: {limit: 1, window: 1s}}}`,
+		"cookies on request":      `{cookies: {mode: Optional, loginURL: /login}}`,
+		"cookies for all":         `{cookies: {mode: Required, loginURL: "https://www.example.com/login?then=back"}}`,
+		"login page at the root":  `{cookies: {mode: Required, loginURL: /}}`,
+		"origins":                 `{cors: {allowedOrigins: ["https://app.example.com", "https://app.example.com:8443", "http://localhost:3000", "http://127.0.0.1", "http://[::1]:5173", "https://[2001:db8::1]"]}}`,
+		"32 origins":              `{cors: {allowedOrigins: [` + origins(32) + `]}}`,
+		"no origins":              `{cors: {allowedOrigins: []}}`,
+		"ten audiences":           `{accessToken: {audiences: [a1, b1, c1, d1, e1, f1, g1, h1, i1, j1]}}`,
 	},
 	"TokenService": {
 		"only what is required":   `{}`,
@@ -52,6 +61,26 @@ var accepted = map[string]map[string]string{
 		"proxies of both kinds":   `{trustedProxies: [127.0.0.0/8, "fd00:10:244::/56", 192.0.2.7/32, "::1/128"]}`,
 		"64 proxies":              `{trustedProxies: [` + proxies(64) + `]}`,
 		"many edges, closed":      `{edge: {replicas: 100, onStaleRevocations: FailClosed}}`,
+		"redis, alone":            `{store: {redis: {addresses: ["valkey:6379"]}}}`,
+		"redis by IPv6, several":  `{replicas: 3, store: {redis: {addresses: ["[2001:db8::1]:6379"], database: 15, keyPrefix: "shop:", minReplicas: 0, durability: Relaxed}}}`,
+		"redis over TLS":          `{store: {redis: {addresses: ["cache.example.com:6380"], tls: {}, secretRef: {name: store}}}}`,
+		"sentinels":               `{replicas: 2, store: {redis: {mode: Sentinel, masterName: mymaster, addresses: ["s-0.s.data.svc:26379", "s-1.s.data.svc:26379", "s-2.s.data.svc:26379"], minReplicas: 5}}}`,
+		"redis cluster":           `{replicas: 100, store: {redis: {mode: Cluster, addresses: ["10.0.0.1:6379", "10.0.0.2:6379"]}}}`,
+		"postgres":                `{replicas: 2, store: {postgres: {addresses: ["db.example.com:5432"], database: keyturn, secretRef: {name: db}}}}`,
+		"postgres with standbys":  `{store: {postgres: {addresses: ["a:5432", "b:5433"], database: my-db, schema: keyturn_web, sslMode: verify-ca, secretRef: {name: db}}}}`,
+		"postgres, clear, inside": `{store: {postgres: {addresses: ["db.data.svc:5432", "db.data.svc.cluster.local:5432", "127.0.0.1:5432", "[::1]:5432", "db:5432"], database: k, sslMode: disable, secretRef: {name: db}}}}`,
+		"webhook":                 source(`{name: app, webhook: {loginURL: "https://accounts.example.com/check"}}`),
+		"webhook, everything":     source(`{name: app, webhook: {loginURL: "https://accounts.example.com:8443/check?v=1", lookupURL: "https://[2001:db8::1]/user", timeout: 10s, secretRef: {name: hook}}}`),
+		"webhook inside, clear":   source(`{name: app, webhook: {loginURL: "http://app.shop.svc:8080/login", lookupURL: "http://app.shop.svc.cluster.local/user", timeout: 100ms}}`),
+		"webhook on loopback":     source(`{name: app, webhook: {loginURL: "http://127.0.0.1:9000/login", lookupURL: "http://[::1]:9000"}}`),
+		"oidc":                    source(`{name: corp, subjectPrefix: "corp:", oidc: {issuerURL: "https://login.example.com/", clientID: shop, subjectClaim: oid, roleClaim: "https://example.com/role", secretRef: {name: ca}}}`),
+		"accounts":                source(`{name: jobs, subjectPrefix: "jobs:", kubernetes: {accounts: [{namespace: batch}, {namespace: batch, name: report.v1, role: reporter}]}}`),
+		"every kind of source":    source(fourSources),
+		"two providers":           source(`{name: a, subjectPrefix: "a:", oidc: {issuerURL: "https://a.example.com", clientID: x}}, {name: b, subjectPrefix: "b:", oidc: {issuerURL: "https://b.example.com", clientID: x}}`),
+		"32 accounts":             source(`{name: jobs, kubernetes: {accounts: [` + accounts(32) + `]}}`),
+		"clients":                 `{clients: [{id: orders, secretRef: {name: orders}, audiences: ["https://api.example.com"]}, {id: A.b_c-1, secretRef: {name: orders}, audiences: [x, z]}]}`,
+		"32 clients":              `{clients: [` + clients(32) + `]}`,
+		"TLS of its own":          `{tls: {secretRef: {name: auth-tls}}}`,
 		"pods of their own kind": `
 podTemplate:
   tokenService:
@@ -98,7 +127,8 @@ deletionPolicy: Retain
 accessToken: {ttl: 15m, audiences: [https://api.example.com]}
 claims: {allow: [user_id, role], maxBytes: 1024}
 refreshToken: {ttl: 168h, absoluteTTL: 720h, reuse: {retryWindow: 10s}, maxFamiliesPerUser: 20}
-login: {rateLimit: {limit: 10, window: 1m}}
+login: {rateLimit: {limit: 10, window: 1m}, failureLimit: {limit: 100, window: 1h}}
+cookies: {mode: Disabled}
 revocation: {maxPropagation: 5s}
 `,
 	"TokenService": `
@@ -111,6 +141,36 @@ identity: [{name: staff, subjectPrefix: "", htpasswd: {secretRef: {name: users}}
 trustedProxies: [10.244.0.0/16]
 edge: {replicas: 2, onStaleRevocations: AllowUntilExpiry}
 `,
+}
+
+// TestMoreDefaults writes out the defaults of what is not there by default.
+func TestMoreDefaults(t *testing.T) {
+	ctx := needAPIServer(t)
+	const rest = `
+issuer: https://auth.example.com
+signingKeySetRef: {name: main}
+tokenPolicyRef: {name: web}
+replicas: 1
+trustedProxies: [10.244.0.0/16]
+edge: {replicas: 2, onStaleRevocations: AllowUntilExpiry}
+`
+	const users = `
+identity: [{name: staff, subjectPrefix: "", htpasswd: {secretRef: {name: users}}}]
+`
+	checkDefaults(ctx, t, object(t, "TokenService", "defaults", onRedis(``)), rest+users+`
+store: {redis: {mode: Standalone, addresses: ["a:6379"], database: 0, durability: Strict}}
+`)
+	checkDefaults(ctx, t, object(t, "TokenService", "defaults", onPostgres(``)), rest+users+`
+store: {postgres: {addresses: ["a:5432"], database: k, sslMode: verify-full, secretRef: {name: db}}}
+`)
+	checkDefaults(ctx, t, object(t, "TokenService", "defaults", `{identity: [`+fourSources+`]}`), rest+`
+store: {embedded: {size: 1Gi}}
+identity:
+  - {name: staff, subjectPrefix: "staff:", htpasswd: {secretRef: {name: users}}}
+  - {name: app, subjectPrefix: "app:", webhook: {loginURL: "https://app.example.com/check", timeout: 2s}}
+  - {name: corp, subjectPrefix: "corp:", oidc: {issuerURL: "https://login.example.com", clientID: shop, subjectClaim: sub}}
+  - {name: jobs, subjectPrefix: "jobs:", kubernetes: {accounts: [{namespace: batch, name: ""}]}}
+`)
 }
 
 func TestDefaults(t *testing.T) {
@@ -157,6 +217,18 @@ func TestChanges(t *testing.T) {
 		{"storage class changed", "TokenService", `{store: {embedded: {storageClassName: slow}}}`, `{store: {embedded: {storageClassName: fast}}}`, "storageClassName cannot be changed"},
 		{"storage class removed", "TokenService", `{store: {embedded: {storageClassName: slow}}}`, `{}`, "storageClassName cannot be changed"},
 		{"same again", "TokenService", `{}`, `{}`, ""},
+		{"store of another kind", "TokenService", `{}`, onRedis(``), "the kind of store cannot be changed"},
+		{"store of another kind, by its name", "TokenService", `{store: {embedded: {}}}`, `{store: {postgres: {addresses: ["db:5432"], database: k, secretRef: {name: db}}}}`, "create a second TokenService with the other store"},
+		{"store removed", "TokenService", onRedis(``), `{}`, "the kind of store cannot be changed"},
+		{"other servers", "TokenService", onRedis(``), `{replicas: 3, store: {redis: {mode: Sentinel, masterName: m, addresses: ["a:26379"], tls: {}, minReplicas: 2, durability: Relaxed, secretRef: {name: s}}}}`, ""},
+		{"number of the database", "TokenService", onRedis(``), onRedis(`database: 1`), "database cannot be changed"},
+		{"prefix set", "TokenService", onRedis(``), onRedis(`keyPrefix: "x:"`), "keyPrefix cannot be changed"},
+		{"prefix changed", "TokenService", onRedis(`keyPrefix: "y:"`), onRedis(`keyPrefix: "x:"`), "keyPrefix cannot be changed"},
+		{"other addresses", "TokenService", onPostgres(``), `{store: {postgres: {addresses: ["b:5432", "a:5432"], database: k, sslMode: require, secretRef: {name: other}}}}`, ""},
+		{"schema set", "TokenService", onPostgres(``), onPostgres(`schema: x`), "schema cannot be changed"},
+		{"schema removed", "TokenService", onPostgres(`schema: x`), onPostgres(``), "schema cannot be changed"},
+		{"another database", "TokenService", onPostgres(``), onPostgres(`database: other`), "database cannot be changed"},
+		{"sources, clients, TLS", "TokenService", `{}`, `{identity: [` + fourSources + `], clients: [` + clients(3) + `], tls: {secretRef: {name: t}}}`, ""},
 		{"key set", "TokenService", `{}`, `{signingKeySetRef: {name: other}}`, "create a second TokenService with the other set"},
 		{"other proxies, edges, policy", "TokenService", `{}`, `{trustedProxies: [192.0.2.0/24], edge: {replicas: 5}, tokenPolicyRef: {name: other}}`, ""},
 		{"algorithm", "SigningKeySet", `{}`, `{algorithm: EdDSA}`, ""},

@@ -86,6 +86,51 @@ var tokenPolicyRefusals = []refusal{
 	{"limit without effect", `{login: {rateLimit: {limit: 10001}}}`, "less than or equal to 10000"},
 	{"window below 1s", `{login: {rateLimit: {window: 999ms}}}`, "from 1s to 1h, such as 1m"},
 	{"window above 1h", `{login: {rateLimit: {window: 61m}}}`, "from 1s to 1h, such as 1m"},
+	{"failures below none", `{login: {failureLimit: {limit: -1}}}`, "greater than or equal to 0"},
+	{"failure limit without effect", `{login: {failureLimit: {limit: 10001}}}`, "less than or equal to 10000"},
+	{"failure window below 1s", `{login: {failureLimit: {window: 500ms}}}`, "from 1s to 24h, such as 1h"},
+	{"failure window above a day", `{login: {failureLimit: {window: 24h1s}}}`, "to have no limit set failureLimit.limit to 0"},
+	{"failure window in days", `{login: {failureLimit: {window: 1d}}}`, "failureLimit.window must be a duration"},
+	{"unknown cookie mode", `{cookies: {mode: Always}}`, `supported values: "Disabled", "Optional", "Required"`},
+	{"login page by http", `{cookies: {mode: Optional, loginURL: "http://www.example.com/login"}}`, hintLoginURL},
+	{"login page elsewhere in disguise", `{cookies: {loginURL: "//evil.example.com/login"}}`, hintLoginURL},
+	{"login page of a relative path", `{cookies: {loginURL: login}}`, hintLoginURL},
+	{"login page of a script", `{cookies: {loginURL: "javascript:alert(1)"}}`, hintLoginURL},
+	{"login page with a backslash", `{cookies: {loginURL: "/\\evil.example.com"}}`, "loginURL must not have @, #, spaces"},
+	{"login page with a line end", `{cookies: {loginURL: "/login\r\nSet-Cookie: a=b"}}`, "loginURL must not have @, #, spaces"},
+	{"login page with a user", `{cookies: {loginURL: "https://www.example.com@evil.example.com/"}}`, "loginURL must not have @, #, spaces"},
+	{"empty login page", `{cookies: {loginURL: ""}}`, "at least 1 chars long"},
+	{"every origin", `{cors: {allowedOrigins: ["*"]}}`, "there is no wildcard and no null"},
+	{"origins by wildcard", `{cors: {allowedOrigins: ["https://*.example.com"]}}`, "name each origin"},
+	{"origin null", `{cors: {allowedOrigins: ["null"]}}`, "there is no wildcard and no null"},
+	{"origin with a path", `{cors: {allowedOrigins: ["https://app.example.com/app"]}}`, "an origin has no path"},
+	{"origin with a slash", `{cors: {allowedOrigins: ["https://app.example.com/"]}}`, "or slash at its end"},
+	{"origin with a query", `{cors: {allowedOrigins: ["https://app.example.com?x"]}}`, "an origin has no path, query"},
+	{"origin with a user", `{cors: {allowedOrigins: ["https://app.example.com@evil.example.com"]}}`, "an origin has no path, query, user"},
+	{"origin by http", `{cors: {allowedOrigins: ["http://app.example.com"]}}`, hintOrigin},
+	{"origin by http that looks like loopback", `{cors: {allowedOrigins: ["http://localhost.example.com"]}}`, hintOrigin},
+	{"origin without a scheme", `{cors: {allowedOrigins: [app.example.com]}}`, hintOrigin},
+	{"origin in capitals", `{cors: {allowedOrigins: ["https://App.example.com"]}}`, hintOrigin},
+	{"origin with the scheme's own port", `{cors: {allowedOrigins: ["https://app.example.com:443"]}}`, "remove :443 (https) or :80 (http)"},
+	{"loopback origin with the scheme's own port", `{cors: {allowedOrigins: ["http://localhost:80"]}}`, "remove :443 (https) or :80 (http)"},
+	{"origin with port 0", `{cors: {allowedOrigins: ["https://app.example.com:0"]}}`, "the port of an origin is from 1 to 65535"},
+	{"origin with port 65536", `{cors: {allowedOrigins: ["https://app.example.com:65536"]}}`, "the port of an origin is from 1 to 65535"},
+	{"twice the same origin", `{cors: {allowedOrigins: ["https://a.example.com", "https://a.example.com"]}}`, "Duplicate value"},
+	{"33 origins", `{cors: {allowedOrigins: [` + origins(33) + `]}}`, "must have at most 32 items"},
 	{"propagation below 1s", `{revocation: {maxPropagation: 500ms}}`, "from 1s to 60s, such as 5s"},
 	{"propagation above 60s", `{revocation: {maxPropagation: 2m}}`, "from 1s to 60s, such as 5s"},
+}
+
+// Parts of messages that several rows look for.
+const (
+	hintLoginURL = "loginURL must be a path of the same host that begins with one slash"
+	hintOrigin   = "an origin must be a lower-case https origin as browsers send it"
+)
+
+func origins(count int) string {
+	all := make([]string, count)
+	for i := range all {
+		all[i] = fmt.Sprintf(`"https://app%d.example.com"`, i)
+	}
+	return strings.Join(all, ", ")
 }

@@ -3,6 +3,7 @@ package v1alpha1_test
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,7 +83,7 @@ func TestRefused(t *testing.T) {
 	for kind, rows := range map[string][]refusal{
 		"SigningKeySet": signingKeySetRefusals,
 		"TokenPolicy":   tokenPolicyRefusals,
-		"TokenService":  tokenServiceRefusals,
+		"TokenService":  slices.Concat(tokenServiceRefusals, storeRefusals, identityRefusals),
 	} {
 		t.Run(kind, func(t *testing.T) {
 			ctx := needAPIServer(t)
@@ -95,8 +96,8 @@ func TestRefused(t *testing.T) {
 		})
 		total += len(rows)
 	}
-	if total < 40 {
-		t.Errorf("only %d bad specs are tried, want at least 40", total)
+	if total < 250 {
+		t.Errorf("only %d bad specs are tried, want at least 250", total)
 	}
 }
 

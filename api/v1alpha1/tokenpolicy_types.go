@@ -26,6 +26,16 @@ type TokenPolicySpec struct {
 	// +kubebuilder:default={}
 	Login LoginSpec `json:"login,omitzero"`
 
+	// cookies says whether browsers get their tokens in cookies, which no script
+	// can read.
+	// +optional
+	// +kubebuilder:default={}
+	Cookies CookiesSpec `json:"cookies,omitzero"`
+
+	// cors says which other sites' pages may call the token service.
+	// +optional
+	CORS CORSSpec `json:"cors,omitzero"`
+
 	// revocation says how fast a logout reaches every edge.
 	// +optional
 	// +kubebuilder:default={}
@@ -138,35 +148,6 @@ type ReuseSpec struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('60s')",message="retryWindow must be a duration from 0s to 60s, such as 10s: a longer one would let a stolen token be used unnoticed"
 	RetryWindow *metav1.Duration `json:"retryWindow,omitempty"`
-}
-
-// LoginSpec bounds the attempts to log in.
-type LoginSpec struct {
-	// rateLimit bounds the attempts of one client address (IPv6: of one /64). Past
-	// it the answer is 429 with Retry-After.
-	// +optional
-	// +kubebuilder:default={}
-	RateLimit RateLimitSpec `json:"rateLimit,omitzero"`
-}
-
-// RateLimitSpec is a number of attempts in a time.
-type RateLimitSpec struct {
-	// limit is the number of attempts in one window. Many users behind one address
-	// share it. Default 10; 1 to 10000.
-	// +optional
-	// +default=10
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=10000
-	Limit int32 `json:"limit,omitempty"`
-
-	// window is the time in which the attempts are counted. Default 1m; 1s to 1h.
-	// +optional
-	// +default="1m"
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="rateLimit.window must be a duration from 1s to 1h, such as 1m"
-	Window metav1.Duration `json:"window,omitzero"`
 }
 
 // RevocationSpec says how fast a revocation must reach every edge.

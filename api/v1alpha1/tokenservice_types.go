@@ -1,9 +1,6 @@
 package v1alpha1
 
-import (
-	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-)
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // StalePolicy says what an edge does that has heard nothing about revocations
 // for too long.
@@ -59,8 +56,8 @@ type TokenServiceSpec struct {
 	// +kubebuilder:validation:Maximum=100
 	Replicas int32 `json:"replicas,omitempty"`
 
-	// store keeps refresh tokens and revocations. Default: embedded, a file on a
-	// volume of 1Gi.
+	// store keeps refresh tokens and revocations. Its kind cannot be changed.
+	// Default: embedded, a file on a volume of 1Gi.
 	// +optional
 	// +kubebuilder:default={embedded:{}}
 	Store StoreSpec `json:"store,omitzero"`
@@ -75,7 +72,22 @@ type TokenServiceSpec struct {
 	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b.name == a.name))",message="two sources have the same name: give each its own"
 	// +kubebuilder:validation:XValidation:rule="self.all(a, self.all(b, a.name == b.name || !b.subjectPrefix.startsWith(a.subjectPrefix)))",message="the subjectPrefix of one source must not be equal to, or the beginning of, another's (an empty one is the beginning of all), or two users could get the same sub: give each source a distinct prefix that ends with a separator, such as staff: and guest:"
+	// +kubebuilder:validation:XValidation:rule="self.filter(a, has(a.kubernetes)).size() <= 1",message="two sources take tokens of this cluster: name all accounts in one"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, !has(a.oidc) || self.exists_one(b, has(b.oidc) && b.oidc.issuerURL == a.oidc.issuerURL && b.oidc.clientID == a.oidc.clientID))",message="two oidc sources have the same issuerURL and clientID, so no token could tell them apart: remove one"
 	Identity []IdentitySource `json:"identity"`
+
+	// clients may introspect and revoke tokens (/auth/introspect, /auth/revoke),
+	// each those of its audiences. At most 32.
+	// +optional
+	// +listType=map
+	// +listMapKey=id
+	// +kubebuilder:validation:MaxItems=32
+	Clients []ClientSpec `json:"clients,omitempty"`
+
+	// tls makes the public port of the token service speak TLS. Without it the
+	// port speaks clear text, and the ingress terminates TLS before it.
+	// +optional
+	TLS *PublicTLS `json:"tls,omitempty"`
 
 	// trustedProxies are the addresses, as CIDRs, from which the ingress talks to
 	// Keyturn. Only these may say who the client is (X-Forwarded-For), and only
@@ -105,72 +117,6 @@ type TokenServiceSpec struct {
 	// Everything else in them is Keyturn's.
 	// +optional
 	PodTemplate PodTemplateSpec `json:"podTemplate,omitzero"`
-}
-
-// StoreSpec is a union: exactly one store is present.
-// +kubebuilder:validation:XValidation:rule="has(self.embedded)",message="store needs exactly one store: set embedded: {}, or remove store to get that by default"
-type StoreSpec struct {
-	// embedded keeps everything in one file on a volume, written to disk before
-	// each answer. It needs nothing else and allows one replica: a restart is a
-	// gap of seconds for login, refresh and logout, while verification goes on.
-	// +optional
-	Embedded *EmbeddedStore `json:"embedded,omitempty"`
-}
-
-// EmbeddedStore is the file store and its volume.
-// +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",fieldPath=".storageClassName",reason=FieldValueInvalid,message="storageClassName cannot be changed once the volume exists: put it back, or create a second TokenService (its users log in again)"
-type EmbeddedStore struct {
-	// size of the volume. It cannot be changed here once the volume exists; grow
-	// the PersistentVolumeClaim itself. Default 1Gi; 16Mi to 1Ti.
-	// +optional
-	// +kubebuilder:default="1Gi"
-	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('16Mi')) >= 0 && quantity(string(self)).compareTo(quantity('1Ti')) <= 0",message="size must be a quantity from 16Mi to 1Ti, such as 1Gi"
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity(string(oldSelf))) == 0",message="size cannot be changed here once the volume exists: put it back, and grow the PersistentVolumeClaim itself with kubectl edit pvc"
-	Size resource.Quantity `json:"size,omitzero"`
-
-	// storageClassName of the volume, which must be ReadWriteOnce or narrower.
-	// Default: the cluster's default class. It cannot be changed.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	StorageClassName *string `json:"storageClassName,omitempty"`
-}
-
-// IdentitySource is a union: a name, a prefix and exactly one source of users.
-// +kubebuilder:validation:XValidation:rule="has(self.htpasswd)",message="an identity needs exactly one source of users: set htpasswd, such as htpasswd: {secretRef: {name: users}}"
-type IdentitySource struct {
-	// name of the source in logs, metrics and messages: a DNS label, unique in the
-	// list, such as staff.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="the name of an identity must be a DNS label: a-z, 0-9 and -, not at its ends, such as staff"
-	Name string `json:"name"`
-
-	// subjectPrefix is put before the user's name to make the sub claim (= user_id
-	// = X-Auth-User), such as staff: for staff:alice. It keeps users of different
-	// sources apart, so no prefix may be the beginning of another; a single source
-	// needs none. Do not change it later: users would become other users. At most
-	// 64 characters: letters, digits and . _ : / @ -
-	// +optional
-	// +kubebuilder:default=""
-	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._:/@-]*$')",message="subjectPrefix may have letters, digits and . _ : / @ - only, such as staff: (quote it in YAML)"
-	SubjectPrefix string `json:"subjectPrefix,omitempty"`
-
-	// htpasswd takes the users from a Secret.
-	// +optional
-	HTPasswd *HTPasswdSource `json:"htpasswd,omitempty"`
-}
-
-// HTPasswdSource takes users and password hashes from a Secret.
-type HTPasswdSource struct {
-	// secretRef names a Secret of this namespace with the key htpasswd: one
-	// name:hash a line, hashes bcrypt ($2y$, $2b$) or argon2id ($argon2id$), at
-	// most 5000 users; and, if wished, the key roles: one "name: role" a line.
-	// Make a line with: htpasswd -nB alice
-	// +required
-	SecretRef SecretReference `json:"secretRef"`
 }
 
 // EdgeSpec describes the edge authorization service.
