@@ -20,6 +20,9 @@ type identitySourceWire struct {
 	Name          string        `json:"name"`
 	SubjectPrefix string        `json:"subjectPrefix,omitempty"`
 	Htpasswd      *htpasswdWire `json:"htpasswd,omitempty"`
+	Webhook       *Webhook      `json:"webhook,omitempty"`
+	OIDC          *OIDC         `json:"oidc,omitempty"`
+	Kubernetes    *Kubernetes   `json:"kubernetes,omitempty"`
 }
 
 type htpasswdWire struct {
@@ -32,7 +35,10 @@ func EncodeIssuer(doc Issuer) ([]byte, error) {
 	doc.Format = IssuerFormat
 	wire := issuerWire{Issuer: doc, SigningKey: doc.SigningKey.Reveal(), Identity: []identitySourceWire{}}
 	for _, source := range doc.Identity {
-		w := identitySourceWire{Name: source.Name, SubjectPrefix: source.SubjectPrefix}
+		w := identitySourceWire{
+			Name: source.Name, SubjectPrefix: source.SubjectPrefix,
+			Webhook: source.Webhook, OIDC: source.OIDC, Kubernetes: source.Kubernetes,
+		}
 		if h := source.Htpasswd; h != nil {
 			w.Htpasswd = &htpasswdWire{Users: h.Users.Reveal(), Roles: h.Roles}
 		}

@@ -2,9 +2,11 @@ package snapshot_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -29,8 +31,19 @@ func issuerDocument() snapshot.Issuer {
 			Name: "shop/main", Epoch: 17, Active: "k1", ClockSkew: snapshot.Duration(time.Minute),
 			Keys: []snapshot.Key{{KID: "k1", Algorithm: "ES256", JWK: json.RawMessage(`{"kty":"EC"}`)}},
 		},
-		SigningKey:     secret.New([]byte(`{"kty":"EC","d":"canary-private"}`)),
-		Identity:       []snapshot.IdentitySource{{Name: "users", SubjectPrefix: "u-", Htpasswd: &snapshot.Htpasswd{Users: secret.NewText("alice:canary-hash")}}},
+		SigningKey: secret.New([]byte(`{"kty":"EC","d":"canary-private"}`)),
+		Identity: []snapshot.IdentitySource{
+			{Name: "users", SubjectPrefix: "u-", Htpasswd: &snapshot.Htpasswd{Users: secret.NewText("alice:canary-hash")}},
+			{Name: "app", SubjectPrefix: "a-", Webhook: &snapshot.Webhook{LoginURL: "https://app.example.com/check", LookupURL: "https://app.example.com/user", Timeout: snapshot.Duration(time.Second)}},
+			{Name: "corp", SubjectPrefix: "c-", OIDC: &snapshot.OIDC{IssuerURL: "https://login.example.com", ClientID: "shop", SubjectClaim: "oid", RoleClaim: "role"}},
+			{Name: "jobs", SubjectPrefix: "j-", Kubernetes: &snapshot.Kubernetes{
+				Issuer: "https://kubernetes.default.svc", JWKS: json.RawMessage(`{"keys":[]}`),
+				Accounts: []snapshot.ServiceAccount{{Namespace: "batch", Name: "report", Role: "reporter"}},
+			}},
+		},
+		Clients:        []snapshot.Client{{ID: "orders", Audiences: []string{"web"}}},
+		Browser:        snapshot.Browser{Cookies: snapshot.CookiesOptional, LoginURL: "/login", AllowedOrigins: []string{"https://app.example.com"}},
+		FailureLimit:   snapshot.RateLimit{Limit: 100, Window: snapshot.Duration(time.Hour)},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 		Access:         snapshot.AccessToken{TTL: snapshot.Duration(15 * time.Minute), Audiences: []string{"web"}},
 	}
@@ -60,6 +73,35 @@ func TestIssuerDocumentSurvivesEncoding(t *testing.T) {
 	}
 	if printed := fmt.Sprintf("%v %+v %#v", got, got, got); strings.Contains(printed, "canary") {
 		t.Errorf("the document prints its secrets: %s", printed)
+	}
+}
+
+// TestUnconfiguredIsAbsent holds documents without the newer members to the bytes that older programs read.
+func TestUnconfiguredIsAbsent(t *testing.T) {
+	issuer, edge := issuerDocument(), snapshot.Edge{}
+	issuer.Identity, issuer.Clients, issuer.Browser, issuer.FailureLimit = issuer.Identity[:1], nil, snapshot.Browser{}, snapshot.RateLimit{}
+	rawIssuer, err := snapshot.EncodeIssuer(issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rawEdge, err := snapshot.EncodeEdge(edge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, raw := range [][]byte{rawIssuer, rawEdge} {
+		zip, err := gzip.NewReader(bytes.NewReader(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := io.ReadAll(zip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, member := range []string{"loginFailureLimit", "browser", "clients", "webhook", "oidc", "kubernetes", "accessCookie"} {
+			if bytes.Contains(plain, []byte(`"`+member+`"`)) {
+				t.Errorf("a document that does not configure %s has it", member)
+			}
+		}
 	}
 }
 
