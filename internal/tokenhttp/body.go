@@ -42,6 +42,14 @@ func tooLarge() *Problem {
 	return &Problem{Status: http.StatusRequestEntityTooLarge, Code: CodeTooLarge, Title: "The body is too large", Detail: "at most 16 KiB are read"}
 }
 
+// checkNoForm refuses what a page can send without asking first, also where no body is needed: an empty form has a type.
+func checkNoForm(h http.Header) *Problem {
+	if len(h["Content-Type"]) == 0 {
+		return nil
+	}
+	return checkMedia(h)
+}
+
 func checkMedia(h http.Header) *Problem {
 	wrong := &Problem{Status: http.StatusUnsupportedMediaType, Code: CodeUnsupportedMedia, Title: "The body must be application/json in UTF-8"}
 	types := h.Values("Content-Type")

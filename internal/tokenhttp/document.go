@@ -39,7 +39,7 @@ const logoutTTL = 24 * time.Hour
 
 // Build returns the check that stands between a mounted snapshot and its use: the active key must parse, be the
 // private half of its published key, and sign what that key verifies; the epoch must not fall; nothing may be missing.
-func Build(files *identity.Files, hasher *identity.Hasher) snapshot.Build[Document] {
+func Build(sources *identity.Sources, hasher *identity.Hasher) snapshot.Build[Document] {
 	return func(raw []byte, current *Document) (*Document, error) {
 		issuer, err := snapshot.DecodeIssuer(raw)
 		if err != nil {
@@ -59,7 +59,7 @@ func Build(files *identity.Files, hasher *identity.Hasher) snapshot.Build[Docume
 		if err := d.loadKeys(); err != nil {
 			return nil, snapshot.Refuse("KeyMismatch", "%w", err)
 		}
-		if d.directory, err = identity.New(issuer.Identity, files, hasher); err != nil {
+		if d.directory, err = identity.New(issuer.Header.Issuer, issuer.Identity, sources, hasher); err != nil {
 			return nil, snapshot.Refuse("Incomplete", "%w", err)
 		}
 		if err = d.loadClients(); err != nil {
@@ -94,7 +94,7 @@ func checkComplete(d snapshot.Issuer) error {
 			return fmt.Errorf("%s", c.what)
 		}
 	}
-	return nil
+	return checkBrowser(d)
 }
 
 // loadKeys reads the public keys and, if one is active, the private half.

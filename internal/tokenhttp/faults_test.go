@@ -155,7 +155,7 @@ func TestNothingLeaks(t *testing.T) {
 	status := httptest.NewRecorder()
 	r.service.Internal().ServeHTTP(status, httptest.NewRequest(http.MethodGet, "/status", nil))
 	out := r.log.String() + internal.Body.String() + status.Body.String()
-	if !strings.Contains(out, "refresh_token_reused") || !strings.Contains(out, `keyturn_refreshes_total{result="reused"} 1`) {
+	if !strings.Contains(out, "refresh_token_reused") || !strings.Contains(out, `keyturn_refreshes_total{result="late"} 1`) {
 		t.Error("the reuse is not reported")
 	}
 	for _, leak := range []string{canary, "nobody-canary", a.text("refresh_token"), a.text("refresh_token")[10:40], a.text("access_token")[:60], string(r.key.JWK().Reveal())} {
@@ -197,8 +197,8 @@ func TestUsersFileDown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := identity.NewFiles(t.TempDir(), slog.New(slog.DiscardHandler), r.clock.Now)
-	down, err := Build(files, r.service.Hasher)(raw, nil)
+	sources := identity.NewSources(t.TempDir(), slog.New(slog.DiscardHandler), r.clock.Now)
+	down, err := Build(sources, r.service.Hasher)(raw, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

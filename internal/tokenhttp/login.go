@@ -3,10 +3,8 @@ package tokenhttp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/netip"
-	"time"
 
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/store"
@@ -29,7 +27,12 @@ func (s *Service) doLogin(w http.ResponseWriter, r *http.Request) (string, *Prob
 	if !trusted {
 		s.strangers.note(client, now)
 	}
-	body, p := readBody(w, r, false, "username", "password")
+	// Damaged or doubled cookies do not stand in the way: a login replaces them.
+	carried, damaged := readCookies(r, doc)
+	if p := doc.checkSource(r, carried.any() || damaged != nil); p != nil {
+		return "cross_site", p
+	}
+	body, p := readBody(w, r, false, "username", "password", "delivery")
 	if p != nil {
 		return "invalid", p
 	}
@@ -38,34 +41,32 @@ func (s *Service) doLogin(w http.ResponseWriter, r *http.Request) (string, *Prob
 	if !hasName || !hasPassword {
 		return "invalid", badRequest("username and password are needed")
 	}
+	asked, given := body["delivery"]
+	byCookie, p := doc.delivery(asked.Reveal(), given)
+	if p != nil {
+		return "invalid", p
+	}
 	if result, p := s.limitLogin(w, r, doc, client, now); p != nil {
 		return result, p
 	}
+	try, result, p := s.limitAccount(w, r, doc, username.Reveal(), client, now)
+	if p != nil {
+		return result, p
+	}
 	user, err := doc.directory.Authenticate(r.Context(), username.Reveal(), password)
+	s.settle(r.Context(), try, err)
 	if err != nil {
-		return s.loginRefused(err)
+		result, p := s.loginRefused(err)
+		if result == "denied" {
+			s.auditDenied(result, username.Reveal(), client, now)
+		}
+		return result, p
 	}
-	return s.loginPair(w, r, user)
-}
-
-// limitLogin counts the attempt and sets the headers of draft-ietf-httpapi-ratelimit-headers.
-func (s *Service) limitLogin(w http.ResponseWriter, r *http.Request, doc *Document, client netip.Addr, now time.Time) (string, *Problem) {
-	limit, window := doc.LoginLimit.Limit, doc.LoginLimit.Window.Std()
-	counted, err := s.Limiter.Take(r.Context(), limitKey(client), limit, window, now)
-	if err != nil {
-		return "unavailable", s.storeFailed("count", err)
+	result, p = s.loginPair(w, r, user, client, byCookie)
+	if result == "ok" {
+		s.acquaint(r.Context(), try, now)
 	}
-	w.Header().Set("RateLimit-Policy", fmt.Sprintf(`"login";q=%d;w=%d`, limit, seconds(window)))
-	remaining := fmt.Sprintf(`"login";r=%d`, counted.Remaining)
-	if counted.Reset > 0 {
-		remaining += fmt.Sprintf(";t=%d", seconds(counted.Reset))
-	}
-	w.Header().Set("RateLimit", remaining)
-	if !counted.Allowed {
-		return "rate_limited", &Problem{Status: http.StatusTooManyRequests, Code: CodeRateLimited, Title: "Too many logins from this address",
-			retryAfter: max(counted.Reset, time.Second)}
-	}
-	return "", nil
+	return result, p
 }
 
 func (s *Service) loginRefused(err error) (string, *Problem) {
@@ -85,13 +86,14 @@ func (s *Service) loginRefused(err error) (string, *Problem) {
 }
 
 // loginPair makes the family first, because the access token carries its session id.
-func (s *Service) loginPair(w http.ResponseWriter, r *http.Request, user identity.User) (string, *Problem) {
+func (s *Service) loginPair(w http.ResponseWriter, r *http.Request, user identity.User, client netip.Addr, byCookie bool) (string, *Problem) {
 	m, p := s.begin()
 	if p != nil {
 		return "not_ready", p
 	}
+	m.byCookie = byCookie
 	created, err := s.Families.Create(r.Context(), store.NewFamily{
-		Owner: store.Owner{Subject: user.Subject, Name: user.Name, Source: user.Source},
+		Owner: m.owner(user),
 		Now:   m.now, Limits: m.doc.limits(), AccessExpiry: m.expires,
 	})
 	if err != nil {
@@ -102,6 +104,7 @@ func (s *Service) loginPair(w http.ResponseWriter, r *http.Request, user identit
 	if p != nil {
 		return "error", p // nobody has the family's token: it ends by itself
 	}
+	s.Log.Info("login", "result", "ok", "user", user.Subject, "sid", created.Family.SessionID, "client", client.String(), "cookies", byCookie)
 	s.writePair(w, m, access, created.Token, created.Family)
 	return "ok", nil
 }

@@ -18,10 +18,32 @@ func (s *Service) logout(w http.ResponseWriter, r *http.Request) *Problem {
 	return p
 }
 
+// clearSiteData is what a browser forgets after a logout by cookie (W3C, Clear-Site-Data): pages that the user saw must
+// not come from the cache for the next one at that machine. Not "cookies", which would delete those of every host of the
+// registrable domain; not "storage", which is the application's own, e.g. its settings and its service worker.
+const clearSiteData = `"cache"`
+
 // doLogout ends every session that the request shows a credential of. One good credential is enough. A refresh token that
 // nobody knows is good too: its session has ended, or the store that knew it is lost. Which of both cannot be told, so
 // without another credential the answer does not claim that its access tokens are refused.
 func (s *Service) doLogout(w http.ResponseWriter, r *http.Request) (string, *Problem) {
+	now := s.Now()
+	doc := s.Document()
+	if doc == nil {
+		return "not_ready", errNotReady
+	}
+	carried, p := readCookies(r, doc)
+	if p != nil {
+		return "invalid", p
+	}
+	if carried.any() {
+		if p := doc.checkSource(r, true); p != nil {
+			return "cross_site", p
+		}
+		if p := checkNoForm(r.Header); p != nil {
+			return "invalid", p
+		}
+	}
 	body, p := readBody(w, r, true, "refresh_token", "access_token")
 	if p != nil {
 		return "invalid", p
@@ -30,22 +52,24 @@ func (s *Service) doLogout(w http.ResponseWriter, r *http.Request) (string, *Pro
 	if p != nil {
 		return "invalid", p
 	}
-	now := s.Now()
-	doc := s.Document()
-	if doc == nil {
-		return "not_ready", errNotReady
-	}
 	var found credentials
 	if text, given := body["refresh_token"]; given {
 		if p := s.resolveRefresh(r.Context(), text, now, &found); p != nil {
 			return "unavailable", p
 		}
 	}
+	if !carried.refresh.Empty() {
+		if p := s.resolveRefresh(r.Context(), carried.refresh, now, &found); p != nil {
+			return "unavailable", p
+		}
+	}
 	if text, given := body["access_token"]; given {
 		found.addAccess(doc, now, text)
 	}
-	if !bearer.Empty() {
-		found.addAccess(doc, now, bearer)
+	for _, text := range []secret.Text{bearer, carried.access} {
+		if !text.Empty() {
+			found.addAccess(doc, now, text)
+		}
 	}
 	switch {
 	case found.shown == 0:
@@ -53,14 +77,28 @@ func (s *Service) doLogout(w http.ResponseWriter, r *http.Request) (string, *Pro
 	case found.good == 0:
 		p := unauthorized(CodeInvalidToken, "The token was not issued here, or is damaged")
 		p.challenge = `Bearer error="invalid_token"`
+		if carried.any() {
+			clearCookies(w) // what is in them is worth nothing
+		}
 		return "invalid", p
 	}
-	return s.revoke(w, r, doc, now, found.sessions)
+	return s.end(w, r, doc, now, ended{found.sessions, carried.any()})
 }
 
 func (s *Service) revoke(w http.ResponseWriter, r *http.Request, doc *Document, now time.Time, sessions []session) (string, *Problem) {
+	return s.end(w, r, doc, now, ended{sessions: sessions})
+}
+
+// ended are the sessions that a request ends, and whether a browser showed them by cookies.
+type ended struct {
+	sessions []session
+	byCookie bool
+}
+
+// end answers after the store has every revocation and the edges had their time to apply them.
+func (s *Service) end(w http.ResponseWriter, r *http.Request, doc *Document, now time.Time, what ended) (string, *Problem) {
 	var highest uint64
-	for _, ended := range sessions {
+	for _, ended := range what.sessions {
 		number, err := s.Sessions.RevokeSession(r.Context(), store.Revoke{SessionID: ended.id, Now: now, Retention: doc.retention(), LatestExpiry: ended.expires})
 		if err != nil {
 			return "unavailable", s.storeFailed("revoke", err)
@@ -75,6 +113,11 @@ func (s *Service) revoke(w http.ResponseWriter, r *http.Request, doc *Document, 
 		propagated = s.Edges.Wait(r.Context(), highest)
 		s.metrics.propagation.Observe(s.Now().Sub(begun).Seconds())
 	}
+	if what.byCookie {
+		clearCookies(w)
+		w.Header().Set("Clear-Site-Data", clearSiteData)
+	}
+	s.auditLogout(r, doc, what.sessions, propagated)
 	writeJSON(w, struct {
 		Propagated bool `json:"propagated"`
 	}{propagated})

@@ -71,7 +71,7 @@ func (m *metrics) begin() {
 		}
 	}
 	for endpoint, values := range map[string][]string{
-		"token":      {"ok", "rotated", "retried", "reused", "expired", "revoked", "unknown", "denied", "rate_limited", "invalid", "cancelled", "unavailable", "not_ready", "error"},
+		"token":      {"ok", "rotated", "raced", "retried", "late", "replayed", "expired", "revoked", "unknown", "denied", "rate_limited", "invalid", "cancelled", "unavailable", "not_ready", "error"},
 		"revoke":     {"ok", "not_propagated", "unknown", "denied", "rate_limited", "invalid", "unavailable", "not_ready"},
 		"introspect": {"active", "inactive", "denied", "rate_limited", "invalid", "unavailable", "not_ready"},
 	} {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/identity"
@@ -26,6 +27,7 @@ type mint struct {
 	doc          *Document
 	client       string   // client_id; empty means webClient
 	audience     []string // nil means all of the policy
+	byCookie     bool     // the answer is cookies
 }
 
 // begin reads the clock first and the document second; see the package comment.
@@ -64,23 +66,56 @@ func (s *Service) sign(m mint, user identity.User, sessionID string) (secret.Tex
 		s.Log.Error("signing_failed", "kid", m.doc.signer.KID(), "error", err.Error())
 		return secret.Text{}, errInternal
 	}
+	if m.byCookie && !fitsCookie(signed) {
+		s.Log.Error("token_too_large_for_cookie", "bytes", len(signed.Reveal()))
+		return secret.Text{}, errInternal
+	}
 	return signed, nil
 }
 
 // custom are the allowed claims that have a value.
 func custom(allowed []string, user identity.User) map[string]string {
-	values := map[string]string{"user_id": user.Subject, "role": user.Role}
-	claims := map[string]string{}
-	for _, name := range allowed {
-		if v := values[name]; v != "" {
-			claims[name] = v
+	claims := known(allowed, user.Claims)
+	for name, value := range map[string]string{"user_id": user.Subject, "role": user.Role} {
+		delete(claims, name) // no source says these
+		if value != "" && slices.Contains(allowed, name) {
+			claims[name] = value
 		}
 	}
 	return claims
 }
 
-// writePair is the only place where tokens leave.
+// known are those of the claims that are allowed and have a value.
+func known(allowed []string, claims map[string]string) map[string]string {
+	some := map[string]string{}
+	for _, name := range allowed {
+		if value := claims[name]; value != "" {
+			some[name] = value
+		}
+	}
+	return some
+}
+
+// owner is what a family keeps of a user: role and claims only if the source cannot be asked for them again.
+func (m mint) owner(user identity.User) store.Owner {
+	o := store.Owner{Subject: user.Subject, Name: user.Name, Source: user.Source, Client: m.client}
+	if user.Remembered {
+		o.Role, o.Claims = user.Role, known(m.doc.Access.Claims, user.Claims)
+	}
+	return o
+}
+
+// kept is the user as the family knows them.
+func kept(o store.Owner) identity.User {
+	return identity.User{Subject: o.Subject, Name: o.Name, Source: o.Source, Role: o.Role, Claims: o.Claims}
+}
+
+// writePair is the only place where tokens leave: in the body, or in cookies.
 func (s *Service) writePair(w http.ResponseWriter, m mint, access secret.Text, refresh store.Token, family store.Family) {
+	if m.byCookie {
+		writeCookies(w, m, access, refresh, family)
+		return
+	}
 	writeJSON(w, struct {
 		AccessToken      string `json:"access_token"`
 		TokenType        string `json:"token_type"`

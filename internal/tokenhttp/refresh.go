@@ -10,30 +10,72 @@ import (
 )
 
 func (s *Service) refresh(w http.ResponseWriter, r *http.Request) *Problem {
-	result, p := s.doRefresh(w, r)
+	result, byCookie, p := s.doRefresh(w, r)
 	s.metrics.refreshes.WithLabelValues(result).Inc()
+	if byCookie && p != nil && p.Status == http.StatusUnauthorized {
+		clearCookies(w)
+	}
 	return p
 }
 
-func (s *Service) doRefresh(w http.ResponseWriter, r *http.Request) (string, *Problem) {
-	body, p := readBody(w, r, false, "refresh_token")
+// doRefresh also tells whether the token came in a cookie: the answer goes the way that the token came.
+func (s *Service) doRefresh(w http.ResponseWriter, r *http.Request) (result string, byCookie bool, p *Problem) {
+	doc := s.Document()
+	if doc == nil {
+		return "not_ready", false, errNotReady
+	}
+	carried, p := readCookies(r, doc)
 	if p != nil {
-		return "invalid", p
+		return "invalid", false, p
+	}
+	byCookie = !carried.refresh.Empty()
+	if byCookie {
+		if p := doc.checkSource(r, true); p != nil {
+			return "cross_site", true, p
+		}
+		if p := checkNoForm(r.Header); p != nil {
+			return "invalid", true, p
+		}
+	}
+	body, p := readBody(w, r, byCookie, "refresh_token")
+	if p != nil {
+		return "invalid", byCookie, p
 	}
 	text, given := body["refresh_token"]
-	if !given {
-		return "invalid", badRequest("refresh_token is needed")
+	switch {
+	case byCookie && given:
+		return "invalid", true, badRequest("show the refresh token in the body or in the cookie, not in both")
+	case byCookie:
+		text = carried.refresh
+	case !given && doc.cookies():
+		// So that a page knows to go to the login.
+		return "absent", false, unauthorized(CodeNoCredential, "The request has no refresh token, neither in a cookie nor in the body")
+	case !given:
+		return "invalid", false, badRequest("refresh_token is needed")
 	}
-	return s.renew(w, r, text, "")
+	result, p = s.trade(w, r, shownRefresh{text: text, byCookie: byCookie})
+	return result, byCookie, p
 }
 
-// renew trades a refresh token for client, empty for none. One that was issued to a client is good for no other.
+// shownRefresh is a refresh token and how it was shown.
+type shownRefresh struct {
+	text     secret.Text
+	client   string // who shows it, empty for no client in particular
+	byCookie bool
+}
+
+// renew trades a refresh token for client, empty for none.
 func (s *Service) renew(w http.ResponseWriter, r *http.Request, text secret.Text, client string) (string, *Problem) {
+	return s.trade(w, r, shownRefresh{text: text, client: client})
+}
+
+// trade gives a new pair for a refresh token. One that was issued to a client is good for no other.
+func (s *Service) trade(w http.ResponseWriter, r *http.Request, shown shownRefresh) (string, *Problem) {
 	m, p := s.begin()
 	if p != nil {
 		return "not_ready", p
 	}
-	presented, err := store.ParseToken(text)
+	presented, err := store.ParseToken(shown.text)
 	if err != nil {
 		return refreshRefused(store.Unknown)
 	}
@@ -41,10 +83,10 @@ func (s *Service) renew(w http.ResponseWriter, r *http.Request, text secret.Text
 	if err != nil {
 		return "unavailable", s.storeFailed("inspect", err)
 	}
-	if bound := seen.Family.Client; bound != "" && bound != client {
+	if bound := seen.Family.Client; bound != "" && bound != shown.client {
 		return refreshRefused(store.Unknown) // without effect: who cannot prove to be that client ends no session of it
 	}
-	m.client = seen.Family.Client
+	m.client, m.byCookie = seen.Family.Client, shown.byCookie
 	switch seen.Outcome {
 	case store.Rotated, store.Retried:
 		return s.rotate(w, r, m, presented, seen.Family)
@@ -57,10 +99,7 @@ func (s *Service) renew(w http.ResponseWriter, r *http.Request, text secret.Text
 
 // rotate asks who the user is today, signs, and then rotates: the store's answer decides whether the token leaves.
 func (s *Service) rotate(w http.ResponseWriter, r *http.Request, m mint, presented store.Token, family store.Family) (string, *Problem) {
-	user, err := m.doc.directory.Lookup(r.Context(), family.Source, family.Name)
-	if err == nil && user.Subject != family.Subject {
-		err = identity.ErrGone // the source's prefix changed: whoever has that name now is somebody else
-	}
+	user, err := m.doc.directory.Lookup(r.Context(), kept(family.Owner))
 	switch {
 	case errors.Is(err, identity.ErrGone):
 		if _, err := s.Sessions.RevokeSession(r.Context(), store.Revoke{SessionID: family.SessionID, Now: m.now, Retention: m.doc.retention()}); err != nil {
@@ -79,11 +118,16 @@ func (s *Service) rotate(w http.ResponseWriter, r *http.Request, m mint, present
 	if err != nil {
 		return "unavailable", s.storeFailed("rotate", err)
 	}
-	if done.Outcome != store.Rotated && done.Outcome != store.Retried {
-		return refreshRefused(done.Outcome)
+	switch done.Outcome {
+	case store.Rotated:
+		s.writePair(w, m, access, done.Successor, done.Family)
+		return string(done.Outcome), nil
+	case store.Retried:
+		s.writePair(w, m, access, done.Successor, done.Family)
+		return repeated(done.Family, m.now), nil
+	default:
+		return s.rotationRefused(r, m, presented, done)
 	}
-	s.writePair(w, m, access, done.Successor, done.Family)
-	return string(done.Outcome), nil
 }
 
 // reuse lets the store judge again, with effect: the family ends.
@@ -92,10 +136,18 @@ func (s *Service) reuse(r *http.Request, m mint, presented store.Token) (string,
 	if err != nil {
 		return "unavailable", s.storeFailed("rotate", err)
 	}
+	return s.rotationRefused(r, m, presented, done)
+}
+
+// rotationRefused is the answer to a rotation that gave no token. A reuse ended the session and is told.
+func (s *Service) rotationRefused(r *http.Request, m mint, presented store.Token, done store.RotateResult) (string, *Problem) {
+	result, p := refreshRefused(done.Outcome)
 	if done.Outcome == store.Reused {
-		s.Log.Warn("refresh_token_reused", "sid", done.Family.SessionID)
+		result = reused(done.Family, presented)
+		client, _ := clientAddress(r, m.doc.TrustedProxies)
+		s.auditReuse(result, done.Family, client)
 	}
-	return refreshRefused(done.Outcome)
+	return result, p
 }
 
 // refreshRefused is the answer for every outcome that gives no token.
