@@ -36,6 +36,10 @@ e2e: ## on a real kubelet with containers, under load and with faults (root on L
 	@nginx="$$($(GO) run ./hack/nginx/find)" && PATH="$$PATH:$$(dirname "$$nginx")" \
 	$(GO) test -tags realnode -p 1 -count=1 -timeout 30m -v -run 'RealNode|NextStart|Rehearsal' ./hack/cluster/local ./hack/rehearsal
 
+.PHONY: bench
+bench: ## performance against empty servers and raw cryptography, in one run, as ratios (some 8 minutes; BENCH_FLAGS=-h)
+	@$(GO) run ./hack/bench $(BENCH_FLAGS)
+
 .PHONY: build
 build: ## the programs, static, into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/sys/unix"
+
+	"github.com/keyturn/keyturn/hack/cluster/process"
+	"github.com/keyturn/keyturn/internal/secret"
+	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/token"
+)
+
+// What is measured: the defaults of a TokenPolicy and a SigningKeySet, and argon2id as OWASP recommends it at least.
+const (
+	rsaBits      = 2048
+	argonMemory  = 19 << 10 // KiB
+	argonTime    = 2
+	argonThreads = 1
+	argonTag     = 32
+	password     = "correct horse battery staple"
+	audience     = "shop"
+	// accessBytes and refreshBytes are about what tokens have; the bare server answers with as much.
+	accessBytes, refreshBytes = 780, 68
+)
+
+// memoryLimit is the GOMEMLIMIT that the operator gives to pods of the default size: nine tenths of 512Mi.
+const memoryLimit = "483183819B"
+
+// The accounts. A person logs in with argon2id and is what is measured; a newcomer has a hash that costs next to nothing,
+// so that ten thousand sessions can be made before the clock runs. An htpasswd source holds 5,000 names at most, so the
+// newcomers come from as many sources as they need, and a person may belong to several users.
+const (
+	perSource = 5000
+	persons   = 5000
+)
+
+func personName(user int) string   { return fmt.Sprintf("person-%d", user%persons) }
+func newcomerName(user int) string { return fmt.Sprintf("newcomer-%d", user) }
+
+// world is what runs: the two programs and what they are compared with.
+type world struct {
+	dir    string
+	issuer snapshot.Issuer
+
+	token, edge service
+	// nullToken and nullEdge stand for the two in the comparison; crypto computes.
+	nullToken, nullEdge service
+	crypto              *worker
+}
+
+// service is a process that answers on an address.
+type service struct {
+	*process.Process
+	address string
+}
+
+func build(ctx context.Context, dir string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), "github.com/keyturn/keyturn/cmd/tokenservice", "github.com/keyturn/keyturn/cmd/extauthz")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the programs: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// open builds and starts everything for that many users. Whatever happens, close it.
+func (w *world) open(ctx context.Context, users int) error {
+	if err := build(ctx, w.dir); err != nil {
+		return err
+	}
+	feed, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	if err := w.writeDocuments(users, feed); err != nil {
+		return err
+	}
+	listen := []string{"--internal-listen", "127.0.0.1:0", "--instance", "bench-0"}
+	files := func(name string) string { return filepath.Join(w.dir, name) }
+	w.token, err = w.start(ctx, "tokenservice", "listen", append(listen, "--snapshot", files("issuer.json"), "--identity-dir", files("identity"),
+		"--data-dir", files("data"), "--listen", "127.0.0.1:0", "--feed-listen", feed))
+	if err != nil {
+		return err
+	}
+	w.edge, err = w.start(ctx, "extauthz", "http", append(listen, "--snapshot", files("edge.json"), "--http-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0"))
+	if err != nil {
+		return err
+	}
+	for _, s := range []*service{&w.nullToken, &w.nullEdge} {
+		if err := s.startNull(); err != nil {
+			return err
+		}
+	}
+	if w.crypto, err = startCrypto(); err != nil {
+		return err
+	}
+	unix.Sync() // what the build wrote must not delay the store's first flushes
+	return w.settle(ctx)
+}
+
+// settle waits for the lease that a token service lets pass after its start before it answers a logout.
+func (w *world) settle(ctx context.Context) error {
+	select {
+	case <-time.After(w.issuer.MaxPropagation.Std()):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// close ends every process; what it measured is known by then.
+func (w *world) close() {
+	for _, s := range []service{w.token, w.edge, w.nullToken, w.nullEdge} {
+		if s.Process != nil {
+			s.Kill()
+		}
+	}
+	if w.crypto != nil {
+		w.crypto.Kill()
+	}
+}
+
+func (w *world) writeDocuments(users int, feed string) error {
+	key, err := token.Generate(token.RS256, rsaBits)
+	if err != nil {
+		return err
+	}
+	header := snapshot.Header{Revision: 1, TokenService: "bench/auth", Issuer: "https://auth.example.com"}
+	keys := snapshot.KeySet{Name: "bench/keys", Epoch: 1, Active: key.KID(), ClockSkew: snapshot.Duration(time.Minute),
+		Keys: []snapshot.Key{{KID: key.KID(), Algorithm: string(key.Algorithm()), JWK: key.Public().JWK()}}}
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	w.issuer = snapshot.Issuer{
+		Header: header, Keys: keys, SigningKey: key.JWK(),
+		Access: snapshot.AccessToken{TTL: snapshot.Duration(15 * time.Minute), Audiences: []string{audience}, Claims: []string{"user_id", "role"}, MaxClaimBytes: 1024},
+		Refresh: snapshot.RefreshToken{IdleTTL: snapshot.Duration(168 * time.Hour), AbsoluteTTL: snapshot.Duration(720 * time.Hour),
+			RetryWindow: snapshot.Duration(10 * time.Second), MaxFamiliesPerUser: 20},
+		LoginLimit:     snapshot.RateLimit{Limit: 10, Window: snapshot.Duration(time.Minute)},
+		MaxPropagation: snapshot.Duration(5 * time.Second), TrustedProxies: loopback,
+	}
+	if err := w.writeUsers(users); err != nil {
+		return err
+	}
+	raw, err := snapshot.EncodeIssuer(w.issuer)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, "issuer.json"), raw, 0o600); err != nil {
+		return err
+	}
+	raw, err = snapshot.EncodeEdge(snapshot.Edge{
+		Header: header, Keys: keys, Audiences: []string{audience}, MaxTTL: snapshot.Duration(time.Hour), Claims: []string{"user_id", "role"},
+		TrustedProxies: loopback, Feed: snapshot.FeedAddress{Address: feed}, MaxPropagation: w.issuer.MaxPropagation,
+	})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(w.dir, "edge.json"), raw, 0o600)
+}
+
+// writeUsers writes the htpasswd sources. All accounts of a source share one hash: checking one costs what checking any
+// costs, and making thousands would take minutes.
+func (w *world) writeUsers(users int) error {
+	salt := make([]byte, 16)
+	_, _ = rand.Read(salt)
+	tag, b64 := argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, argonTag), base64.RawStdEncoding
+	slow := fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", argonMemory, argonTime, argonThreads, b64.EncodeToString(salt), b64.EncodeToString(tag))
+	quick, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		return err
+	}
+	if err := w.writeSource("people", slow, persons, personName); err != nil {
+		return err
+	}
+	for first := 0; first < users; first += perSource {
+		name := func(i int) string { return newcomerName(first + i) }
+		if err := w.writeSource(fmt.Sprintf("newcomers-%d", first/perSource), string(quick), min(perSource, users-first), name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) writeSource(source, hash string, count int, name func(i int) string) error {
+	dir := filepath.Join(w.dir, "identity", source)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	var list, roles strings.Builder
+	for i := range count {
+		fmt.Fprintf(&list, "%s:%s\n", name(i), hash)
+		fmt.Fprintf(&roles, "%s: customer\n", name(i))
+	}
+	w.issuer.Identity = append(w.issuer.Identity, snapshot.IdentitySource{Name: source, SubjectPrefix: source + ":", Htpasswd: &snapshot.Htpasswd{Users: secret.Text{}}})
+	return errors.Join(os.WriteFile(filepath.Join(dir, "htpasswd"), []byte(list.String()), 0o600), os.WriteFile(filepath.Join(dir, "roles"), []byte(roles.String()), 0o600))
+}
+
+// start runs a program of ours until it is ready. addressKey is the member of its first log line with its address.
+func (w *world) start(ctx context.Context, program, addressKey string, args []string) (service, error) {
+	logPath := filepath.Join(w.dir, program+".log")
+	log, err := os.Create(logPath)
+	if err != nil {
+		return service{}, err
+	}
+	defer log.Close() //nolint:errcheck // the program has its own
+	cmd := exec.Command(filepath.Join(w.dir, program), args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(withoutGoSettings(os.Environ()), "GOMEMLIMIT="+memoryLimit)
+	p, err := process.Start(cmd)
+	if err != nil {
+		return service{}, err
+	}
+	s := service{Process: p}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		var first map[string]any
+		raw, _ := os.ReadFile(logPath)
+		line, _, whole := strings.Cut(string(raw), "\n")
+		if whole && json.Unmarshal([]byte(line), &first) == nil {
+			s.address, _ = first[addressKey].(string)
+			internal, _ := first["internal_listen"].(string)
+			if internal == "" {
+				internal, _ = first["internal"].(string)
+			}
+			if s.address != "" && ready(ctx, internal) {
+				return s, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return s, ctx.Err()
+		case <-p.Done():
+			return s, fmt.Errorf("%s ended:\n%s", program, raw)
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			p.Kill()
+			return s, fmt.Errorf("%s was not ready within 30 s:\n%s", program, raw)
+		}
+	}
+}
+
+func ready(ctx context.Context, address string) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close()
+	return response.StatusCode == http.StatusOK
+}
+
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
