@@ -40,7 +40,8 @@ keyturn_snapshot_refused{namespace="demo",pod="edge-0"} 0x240
 keyturn_ready{namespace="demo",pod="edge-0"} 1x240
 keyturn_revocations_stale{namespace="demo",pod="edge-0"} 0x240
 keyturn_store_reachable{namespace="demo",pod="ts-0"} 1x240
-keyturn_refreshes_total{namespace="demo",pod="ts-0",result="reused"} 0x240
+keyturn_refreshes_total{namespace="demo",pod="ts-0",result="late"} 0x240
+keyturn_refreshes_total{namespace="demo",pod="ts-0",result="replayed"} 0x240
 keyturn_refreshes_total{namespace="demo",pod="ts-0",result="rotated"} 0+100x240
 keyturn_logins_total{namespace="demo",pod="ts-0",result="ok"} 0+100x240
 keyturn_logins_total{namespace="demo",pod="ts-0",result="denied"} 0+5x240
@@ -67,8 +68,8 @@ var rows = []row{
 	{"not ready", `keyturn_ready{namespace="demo",pod="edge-0"} 0x240`, map[string]string{"KeyturnReplicaNotReady": "demo"}},
 	{"stale", `keyturn_revocations_stale{namespace="demo",pod="edge-0"} 1x240`, map[string]string{"KeyturnEdgeRevocationsStale": "demo"}},
 	{"store", `keyturn_store_reachable{namespace="demo",pod="ts-0"} 0x240`, map[string]string{"KeyturnStoreUnreachable": "demo"}},
-	{"reuse spike", `keyturn_refreshes_total{namespace="demo",pod="ts-0",result="reused"} 0x110 0+3x130`, map[string]string{"KeyturnRefreshReuseSpike": "demo"}},
-	{"a few reused", `keyturn_refreshes_total{namespace="demo",pod="ts-0",result="reused"} 0x110 0 1 2 3x127`, nil},
+	{"reuse spike", `keyturn_refreshes_total{namespace="demo",pod="ts-0",result="replayed"} 0x110 0+3x130`, map[string]string{"KeyturnRefreshReuseSpike": "demo"}},
+	{"a few reused", `keyturn_refreshes_total{namespace="demo",pod="ts-0",result="late"} 0x110 0 1 2 3x127`, nil},
 	{"passwords guessed", `keyturn_logins_total{namespace="demo",pod="ts-0",result="denied"} 0+300x240`, map[string]string{"KeyturnLoginFailures": "demo"}},
 	{"logins fail", `keyturn_logins_total{namespace="demo",pod="ts-0",result="unavailable"} 0+10x240`, map[string]string{"KeyturnLoginsUnavailable": "demo"}},
 	{"panic", `keyturn_panics_total{namespace="demo",pod="ts-0"} 0x115 1x125`, map[string]string{"KeyturnPanics": "demo"}},
