@@ -40,7 +40,7 @@ func Find(ctx context.Context, cache string, progress io.Writer) (Chromium, erro
 	// The package's own launcher reads /etc/chromium: the program itself is what can run anywhere.
 	path := filepath.Join(root, "usr", "lib", "chromium", "chromium")
 	if _, err := os.Stat(path); err != nil {
-		return Chromium{}, fmt.Errorf("Debian's chromium has no %s: install chromium by the system's package manager", path)
+		return Chromium{}, fmt.Errorf("the package chromium has no %s: install chromium by the system's package manager", path)
 	}
 	return Chromium{Path: path, Environment: debian.Environment(root)}, nil
 }

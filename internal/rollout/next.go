@@ -1,0 +1,183 @@
+package rollout
+
+import "time"
+
+// Observed is what is new since the last decision.
+type Observed struct {
+	// Sample is what one more guard interval counted; nil between two intervals. Missing is that an interval has passed
+	// whose counters could not be read: it tells nothing, in neither direction.
+	Sample  *Sample
+	Missing bool
+	// Command is what somebody asks, possibly long ago.
+	Command Command
+}
+
+// Decision is the next state, and why.
+type Decision struct {
+	State  State
+	Change Change
+	// Waiting says why there is no promotion at this moment.
+	Waiting Reason
+	// After is how long until time alone may change the answer; 0: it cannot.
+	After time.Duration
+}
+
+// Next decides. The caller writes the state, guarded by the version it was read with, before anybody acts on it: a
+// caller that dies anywhere asks again and gets the same answer, so no user is moved twice.
+func Next(now time.Time, p Policy, s State, o Observed) Decision {
+	if s.Since.IsZero() {
+		s.Since = now
+	}
+	s.Position = min(s.Position, len(p.Steps)) // steps were removed
+	d := Decision{State: s}
+	if o.Command.ID != "" && o.Command.ID != s.Command {
+		d.command(now, p, o.Command)
+		if d.Change != Unchanged {
+			return d.wait(now, p)
+		}
+	}
+	if o.Sample != nil {
+		d.judge(now, p, *o.Sample)
+	}
+	if o.Sample != nil || o.Missing {
+		d.State.Blind = o.Missing
+	}
+	if d.Change == Unchanged && d.waiting(now, p) == "" {
+		d.promote(now, p)
+	}
+	return d.wait(now, p)
+}
+
+func (d *Decision) command(now time.Time, p Policy, c Command) {
+	s := &d.State
+	s.Command = c.ID
+	switch c.Action {
+	case Hold:
+		s.HeldBy = Held
+	case Resume:
+		s.HeldBy, s.CooldownUntil = "", time.Time{}
+	case Promote:
+		s.HeldBy, s.CooldownUntil = "", time.Time{}
+		if s.Position < len(p.Steps) {
+			d.promote(now, p)
+		}
+	case Abort:
+		if s.Percent > 0 {
+			d.Change = Stopped
+		}
+		d.moveTo(now, p, 0)
+		s.HeldBy = Aborted
+	}
+}
+
+// judge adds a sample and, once there is enough, draws the conclusion.
+func (d *Decision) judge(now time.Time, p Policy, sample Sample) {
+	s := &d.State
+	s.Gathered = s.Gathered.Plus(sample)
+	compared := s.Gathered
+	if s.Percent >= 100 {
+		compared.Control = s.Baseline // everybody is in the cohort
+	}
+	verdict := p.Guard.Judge(compared)
+	if s.Percent == 0 {
+		verdict = p.Guard.JudgeSplit(compared)
+	}
+	if verdict == Inconclusive {
+		return
+	}
+	s.Judged, s.Gathered = compared, Sample{}
+	switch verdict {
+	case Passed:
+		s.Passed, s.Failures = true, 0
+		if s.HeldBy == UnevenSplit {
+			s.HeldBy = ""
+		}
+	case Biased:
+		s.Passed = false
+		if s.HeldBy == "" {
+			s.HeldBy = UnevenSplit
+		}
+	default:
+		s.Passed = false
+		s.Failures++
+		if !p.Paused && (verdict == FailedFast || s.Failures >= p.Guard.ConsecutiveFailures) {
+			d.rollBack(now, p, verdict, compared)
+		}
+	}
+}
+
+func (d *Decision) rollBack(now time.Time, p Policy, verdict Verdict, evidence Sample) {
+	s := &d.State
+	back := Rollback{At: now, From: s.Percent, Verdict: verdict, Sample: evidence}
+	to := 0
+	if !p.ToStart {
+		to = max(s.Position-1, 0)
+	}
+	d.moveTo(now, p, to)
+	back.To = s.Percent
+	s.Rollback, s.CooldownUntil = &back, now.Add(p.Cooldown)
+	d.Change = RolledBack
+}
+
+func (d *Decision) promote(now time.Time, p Policy) {
+	s := &d.State
+	if s.Judged.Cohort.Events > 0 && s.Percent > 0 {
+		s.Baseline = s.Judged.Cohort
+	}
+	d.moveTo(now, p, s.Position+1)
+	d.Change = Promoted
+}
+
+// moveTo begins a position anew.
+func (d *Decision) moveTo(now time.Time, p Policy, position int) {
+	s := &d.State
+	s.Position, s.Since, s.Gathered, s.Passed, s.Failures = position, now, Sample{}, false, 0
+	s.Percent = 0
+	if position > 0 {
+		s.Percent = p.Steps[position-1].Percent
+	}
+}
+
+// waiting says what stands in the way of a promotion; empty if nothing does.
+func (d *Decision) waiting(now time.Time, p Policy) Reason {
+	s := &d.State
+	step := Step{} // before the first, nothing bakes
+	if s.Position > 0 {
+		step = p.Steps[s.Position-1]
+	}
+	switch {
+	case s.Position >= len(p.Steps):
+		return Complete
+	case p.Paused:
+		return Paused
+	case s.HeldBy != "":
+		return s.HeldBy
+	case now.Before(s.CooldownUntil):
+		return CoolingDown
+	case s.Failures > 0:
+		return Unhealthy
+	case now.Before(s.Since.Add(step.Bake)):
+		return Baking
+	case s.Blind:
+		return NoData
+	case !s.Passed:
+		return Watching
+	case step.Manual:
+		return AwaitingApproval
+	default:
+		return ""
+	}
+}
+
+// wait fills in what there is to wait for.
+func (d *Decision) wait(now time.Time, p Policy) Decision {
+	d.Waiting = d.waiting(now, p)
+	switch d.Waiting {
+	case Baking:
+		d.After = d.State.Since.Add(p.Steps[d.State.Position-1].Bake).Sub(now)
+	case CoolingDown:
+		d.After = d.State.CooldownUntil.Sub(now)
+	default: // not for time alone
+	}
+	return *d
+}
