@@ -40,8 +40,8 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	}
 	slots := runtime.GOMAXPROCS(0)
 	hasher := identity.NewHasher(slots, slots*queuePerSlot).Within(debug.SetMemoryLimit(-1) / 2) // of GOMEMLIMIT
-	files := identity.NewFiles(o.identityDir, log, time.Now)
-	document := snapshot.Open(o.snapshot, tokenhttp.Build(files, hasher), log, time.Now)
+	sources := identity.NewSources(o.identityDir, log, time.Now)
+	document := snapshot.Open(o.snapshot, tokenhttp.Build(sources, hasher), log, time.Now)
 	leases, err := feed.OpenLeases(ctx, sessions, func() time.Duration {
 		if d := document.Load(); d != nil {
 			return d.MaxPropagation.Std()
@@ -67,7 +67,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	defer end()
 	group, failed := errgroup.WithContext(background)
 	group.Go(func() error { return document.Run(failed) })
-	group.Go(func() error { return files.Run(failed) })
+	group.Go(func() error { return sources.Run(failed) })
 	group.Go(func() error { return store.Keep(failed, sessions, log, time.Now) })
 	group.Go(func() error { return feedServer.Serve(failed, listeners[2]) })
 	public, internal := tokenhttp.NewServer(service.Public()), tokenhttp.NewServer(service.Internal())

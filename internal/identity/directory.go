@@ -5,91 +5,101 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
+	"time"
 
 	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
 )
 
-// The refusals of a [Directory].
-var (
-	// ErrDenied: the name is unknown or the password is wrong; which of both is not told.
-	ErrDenied = errors.New("the name or the password is wrong")
-	// ErrGone: the user is not known any more.
-	ErrGone = errors.New("the user is gone")
-	// ErrUnavailable: a source that had to be asked could not answer.
-	ErrUnavailable = errors.New("an identity source is not available")
-)
-
-// User is somebody whom a source knows.
-type User struct {
-	// Subject is `sub`: the source's prefix and the name.
-	Subject string
-	// Name is the canonical name in the source.
-	Name string
-	// Role is what the source says; empty if it says nothing.
-	Role string
-	// Source is the name of the source that knows the user.
-	Source string
-}
-
 // Directory asks sources in order. It is immutable and safe for concurrent use; the zero value denies everybody.
 type Directory struct {
-	sources []source
+	entries []entry
 	hasher  *Hasher
 }
 
-type source struct {
+// entry is a source with what the snapshot says about it.
+type entry struct {
+	source
 	name, prefix string
-	load         func() (*users, roles, error)
+	// issuer is the `iss` of the tokens it takes in exchange, kind their type; empty for none.
+	issuer, kind string
 }
 
 var sourceForm = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
-// New builds a directory of the sources of a snapshot. Those without users in the snapshot are read from files.
-func New(configured []snapshot.IdentitySource, files *Files, hasher *Hasher) (*Directory, error) {
+// New builds a directory of the sources of a snapshot. issuer is our own `iss`, which Kubernetes tokens must name as
+// their audience; an empty one is refused where there is such a source. sources keeps what outlives a snapshot: what
+// an unchanged source has learnt is there again in the next directory, and what only the former one needed ends. It
+// may be nil for htpasswd lists inside the snapshot.
+func New(issuer string, configured []snapshot.IdentitySource, sources *Sources, hasher *Hasher) (*Directory, error) {
 	d := &Directory{hasher: hasher}
-	names, prefixes := map[string]bool{}, map[string]bool{}
-	for _, c := range configured {
+	next := sources.begin()
+	defer next.end()
+	for i, c := range configured {
 		// The name becomes a part of a path.
-		if !sourceForm.MatchString(c.Name) || names[c.Name] {
-			return nil, fmt.Errorf("identity source %.80q: names are unique and have 1 to 63 lower-case letters, digits or dashes", c.Name)
+		if !sourceForm.MatchString(c.Name) {
+			return nil, fmt.Errorf("identity source %.80q: names have 1 to 63 lower-case letters, digits or dashes", c.Name)
 		}
-		if prefixes[c.SubjectPrefix] {
-			return nil, fmt.Errorf("identity source %s: another source has the same subjectPrefix, so their users would be mixed up", c.Name)
+		e, err := build(issuer, c, next, hasher)
+		if err == nil {
+			err = apart(c, e, configured[:i], d.entries)
 		}
-		names[c.Name], prefixes[c.SubjectPrefix] = true, true
-		if c.Htpasswd == nil {
-			return nil, fmt.Errorf("identity source %s: this build knows htpasswd only", c.Name)
-		}
-		load, err := loader(c, files)
 		if err != nil {
 			return nil, fmt.Errorf("identity source %s: %w", c.Name, err)
 		}
-		d.sources = append(d.sources, source{name: c.Name, prefix: c.SubjectPrefix, load: load})
+		d.entries = append(d.entries, e)
 	}
+	next.commit()
 	return d, nil
 }
 
-func loader(c snapshot.IdentitySource, files *Files) (func() (*users, roles, error), error) {
-	if c.Htpasswd.Users.Empty() {
-		if files == nil {
-			return nil, errors.New("has no users, and there is no directory to read them from")
+// apart makes sure that a source cannot be taken for one before it.
+func apart(c snapshot.IdentitySource, e entry, before []snapshot.IdentitySource, entries []entry) error {
+	for i, other := range before {
+		switch {
+		case other.Name == c.Name:
+			return errors.New("another source has the same name")
+		case strings.HasPrefix(c.SubjectPrefix, other.SubjectPrefix), strings.HasPrefix(other.SubjectPrefix, c.SubjectPrefix):
+			return fmt.Errorf("its subjectPrefix and that of %s begin alike, so two users could get one sub: "+
+				"no prefix may be the beginning of another, and the empty one is the beginning of all", other.Name)
+		case e.issuer != "" && entries[i].issuer == e.issuer:
+			return fmt.Errorf("%s takes the tokens of the same issuer", other.Name)
 		}
-		return files.source(c.Name).load, nil
 	}
-	list, err := parseUsers(c.Htpasswd.Users)
-	if err != nil {
-		return nil, fmt.Errorf("users: %w", err)
-	}
-	all, err := parseRoles(c.Htpasswd.Roles)
-	if err != nil {
-		return nil, fmt.Errorf("roles: %w", err)
-	}
-	return func() (*users, roles, error) { return list, all, nil }, nil
+	return nil
 }
 
-// Authenticate checks a name and a password. It fails with [ErrDenied], [ErrBadName] or a password that is too long
-// (before any work), [ErrBusy], [ErrUnavailable], or ctx's error.
+func build(issuer string, c snapshot.IdentitySource, next *opening, hasher *Hasher) (entry, error) {
+	e := entry{name: c.Name, prefix: c.SubjectPrefix}
+	kinds := 0
+	var err error
+	if c.Htpasswd != nil {
+		kinds++
+		e.source, err = newHtpasswd(c, next, hasher)
+	}
+	if c.Webhook != nil {
+		kinds++
+		e.source, err = newWebhook(c, next)
+	}
+	if c.OIDC != nil {
+		kinds++
+		e.issuer, e.kind = c.OIDC.IssuerURL, TypeIDToken
+		e.source, err = newOIDC(c, next)
+	}
+	if c.Kubernetes != nil {
+		kinds++
+		e.issuer, e.kind = c.Kubernetes.Issuer, TypeJWT
+		e.source, err = newKubernetes(issuer, c.Kubernetes)
+	}
+	if kinds != 1 {
+		return entry{}, errors.New("exactly one of htpasswd, webhook, oidc and kubernetes must be there")
+	}
+	return e, err
+}
+
+// Authenticate checks a name and a password. The first source that knows the name decides. It fails with [ErrDenied],
+// [ErrBadName] or [ErrPasswordTooLong] (before any work), [ErrBusy], [ErrUnavailable], or ctx's error.
 func (d *Directory) Authenticate(ctx context.Context, name string, password secret.Text) (User, error) {
 	name, err := Canonical(name)
 	if err != nil {
@@ -98,57 +108,114 @@ func (d *Directory) Authenticate(ctx context.Context, name string, password secr
 	if len(password.Reveal()) > MaxPasswordBytes {
 		return User{}, ErrPasswordTooLong
 	}
+	for _, e := range d.entries {
+		user, err := e.authenticate(ctx, name, password)
+		switch {
+		case err == nil:
+			return e.complete(user), nil
+		case errors.Is(err, errUnknown):
+			continue
+		case errors.Is(err, ErrDenied):
+			if _, hashed := e.source.(*htpasswd); !hashed {
+				return User{}, d.pretend(ctx, password)
+			}
+			return User{}, ErrDenied
+		default:
+			return User{}, e.describe(err)
+		}
+	}
+	return User{}, d.pretend(ctx, password)
+}
+
+// pretend does the work of a wrong password, so that every refusal costs one hash where there are any. It returns
+// ErrDenied unless it could not.
+func (d *Directory) pretend(ctx context.Context, password secret.Text) error {
 	var dummy hash
 	most := 0
-	for _, s := range d.sources {
-		list, all, err := s.load()
-		if err != nil {
-			return User{}, fmt.Errorf("%w: %s: %w", ErrUnavailable, s.name, err)
-		}
-		if stored, known := list.byName[name]; known {
-			matches, err := d.hasher.matches(ctx, stored, password)
-			if err != nil {
-				return User{}, err
+	for _, e := range d.entries {
+		if h, ok := e.source.(*htpasswd); ok {
+			// A list that cannot be read is the refusal of whoever gets that far.
+			if list, _, err := h.load(); err == nil && list.howMany > most {
+				most, dummy = list.howMany, list.dummy
 			}
-			if !matches {
-				return User{}, ErrDenied
-			}
-			return s.user(name, all), nil
-		}
-		if list.howMany > most {
-			most, dummy = list.howMany, list.dummy
 		}
 	}
 	if most > 0 {
 		if _, err := d.hasher.matches(ctx, dummy, password); err != nil {
-			return User{}, err
+			return err
 		}
 	}
-	return User{}, ErrDenied
+	return ErrDenied
 }
 
-// ErrPasswordTooLong is returned for a password past [MaxPasswordBytes], whoever sends it.
-var ErrPasswordTooLong = fmt.Errorf("a password has at most %d bytes", MaxPasswordBytes)
-
-// Lookup asks a source for a user whom it knew: the answer has the role of today. It fails with [ErrGone] or
-// [ErrUnavailable].
-func (d *Directory) Lookup(_ context.Context, sourceName, name string) (User, error) {
-	for _, s := range d.sources {
-		if s.name != sourceName {
+// Lookup asks a source for a user whom it knew. known has what was kept of the user: Subject, Name and Source, and, if
+// it was Remembered, Role and Claims. The answer has the role of today, where the source can be asked, and that of known
+// where it cannot. It fails with [ErrGone], also when the source is not there any more or gives its users other
+// subjects, with [ErrUnavailable], [ErrBusy] or ctx's error.
+func (d *Directory) Lookup(ctx context.Context, known User) (User, error) {
+	for _, e := range d.entries {
+		if e.name != known.Source {
 			continue
 		}
-		list, all, err := s.load()
+		if e.prefix+known.Name != known.Subject {
+			return User{}, ErrGone // whoever has that name now is somebody else
+		}
+		user, err := e.lookup(ctx, known)
 		if err != nil {
-			return User{}, fmt.Errorf("%w: %s: %w", ErrUnavailable, s.name, err)
+			return User{}, e.describe(err)
 		}
-		if _, known := list.byName[name]; !known {
-			return User{}, ErrGone
-		}
-		return s.user(name, all), nil
+		return e.complete(user), nil
 	}
 	return User{}, ErrGone
 }
 
-func (s source) user(name string, all roles) User {
-	return User{Subject: s.prefix + name, Name: name, Role: all[name], Source: s.name}
+// Exchange verifies a subject token (RFC 8693) of a type: [TypeIDToken] of an OpenID Connect provider, [TypeJWT] of a
+// Kubernetes cluster. The token's issuer chooses the source, and only that one is asked. It fails with [ErrTokenType],
+// with a [Denial], which is an [ErrDenied] with a reason, with [ErrUnavailable], or ctx's error. Nothing is kept of a
+// token: the same one can be exchanged again while it is good.
+func (d *Directory) Exchange(ctx context.Context, kind string, token secret.Text, now time.Time) (User, error) {
+	if kind != TypeIDToken && kind != TypeJWT {
+		return User{}, ErrTokenType
+	}
+	t, err := readToken(kind, token.Reveal())
+	if err != nil {
+		return User{}, err
+	}
+	for _, e := range d.entries {
+		if e.issuer != t.issuer {
+			continue // issuer is never empty in a token
+		}
+		if e.kind != kind {
+			return User{}, deny(WrongTokenType)
+		}
+		user, err := e.exchange(ctx, t, now)
+		if err != nil {
+			return User{}, e.describe(err)
+		}
+		return e.complete(user), nil
+	}
+	return User{}, deny(UnknownIssuer)
+}
+
+// Exchanges tells whether any source takes tokens in exchange.
+func (d *Directory) Exchanges() bool {
+	for _, e := range d.entries {
+		if e.issuer != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func (e entry) complete(user User) User {
+	user.Subject, user.Source = e.prefix+user.Name, e.name
+	return user
+}
+
+// describe names the source in an error about it.
+func (e entry) describe(err error) error {
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBusy) {
+		return fmt.Errorf("%s: %w", e.name, err)
+	}
+	return err
 }

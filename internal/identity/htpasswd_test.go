@@ -51,7 +51,7 @@ func TestBadLists(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := New([]snapshot.IdentitySource{htpasswd("s", "", test.users, test.roles)}, nil, NewHasher(1, 1))
+			_, err := New("", []snapshot.IdentitySource{htpasswdSource("s", "", test.users, test.roles)}, nil, NewHasher(1, 1))
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("error %v, want %q", err, test.want)
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -35,13 +36,18 @@ func argonOf(password string) string {
 	return fmt.Sprintf("$argon2id$v=19$m=8,t=1,p=1$%s$%s", base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(sum))
 }
 
-func htpasswd(name, prefix, users, roles string) snapshot.IdentitySource {
+func htpasswdSource(name, prefix, users, roles string) snapshot.IdentitySource {
 	return snapshot.IdentitySource{Name: name, SubjectPrefix: prefix, Htpasswd: &snapshot.Htpasswd{Users: secret.NewText(users), Roles: roles}}
+}
+
+// known is a user of a list.
+func known(subject, name, role, source string) User {
+	return User{Subject: subject, Name: name, Role: role, Source: source, Refreshable: true}
 }
 
 func directory(t testing.TB, sources ...snapshot.IdentitySource) *Directory {
 	t.Helper()
-	d, err := New(sources, nil, NewHasher(2, 100))
+	d, err := New("", sources, nil, NewHasher(2, 100))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,22 +57,22 @@ func directory(t testing.TB, sources ...snapshot.IdentitySource) *Directory {
 func TestAuthenticate(t *testing.T) {
 	long := strings.Repeat("p", 72)
 	d := directory(t,
-		htpasswd("staff", "staff:", "# the staff\n\nalice:"+bcryptOf(t, "wonder")+"\r\nbob:"+strings.Replace(bcryptOf(t, "builder"), "$2a$", "$2y$", 1)+"\nlong:"+bcryptOf(t, long)+"\nshared:"+bcryptOf(t, "of staff")+"\n",
+		htpasswdSource("staff", "staff:", "# the staff\n\nalice:"+bcryptOf(t, "wonder")+"\r\nbob:"+strings.Replace(bcryptOf(t, "builder"), "$2a$", "$2y$", 1)+"\nlong:"+bcryptOf(t, long)+"\nshared:"+bcryptOf(t, "of staff")+"\n",
 			"alice: admin\nbob:user\n"),
-		htpasswd("guests", "", "carol:"+argonOf("sing")+"\nshared:"+argonOf("of guests")+"\nJürgen:"+argonOf("ü")+"\nempty:"+argonOf(""), "carol: guest"))
+		htpasswdSource("guests", "guest:", "carol:"+argonOf("sing")+"\nshared:"+argonOf("of guests")+"\nJürgen:"+argonOf("ü")+"\nempty:"+argonOf(""), "carol: guest"))
 	tests := []struct {
 		name, password string
 		want           User
 		err            error
 	}{
-		{"alice", "wonder", User{"staff:alice", "alice", "admin", "staff"}, nil},
-		{"bob", "builder", User{"staff:bob", "bob", "user", "staff"}, nil},
-		{"carol", "sing", User{"carol", "carol", "guest", "guests"}, nil},
-		{"ａｌｉｃｅ", "wonder", User{"staff:alice", "alice", "admin", "staff"}, nil}, // full width
-		{"Ju\u0308rgen", "ü", User{"Jürgen", "Jürgen", "", "guests"}, nil},       // decomposed
-		{"long", long, User{"staff:long", "long", "", "staff"}, nil},
-		{"shared", "of staff", User{"staff:shared", "shared", "", "staff"}, nil},
-		{"empty", "", User{"empty", "empty", "", "guests"}, nil},
+		{"alice", "wonder", known("staff:alice", "alice", "admin", "staff"), nil},
+		{"bob", "builder", known("staff:bob", "bob", "user", "staff"), nil},
+		{"carol", "sing", known("guest:carol", "carol", "guest", "guests"), nil},
+		{"ａｌｉｃｅ", "wonder", known("staff:alice", "alice", "admin", "staff"), nil}, // full width
+		{"Ju\u0308rgen", "ü", known("guest:Jürgen", "Jürgen", "", "guests"), nil}, // decomposed
+		{"long", long, known("staff:long", "long", "", "staff"), nil},
+		{"shared", "of staff", known("staff:shared", "shared", "", "staff"), nil},
+		{"empty", "", known("guest:empty", "empty", "", "guests"), nil},
 		{"shared", "of guests", User{}, ErrDenied}, // the first source that knows the name decides
 		{"Alice", "wonder", User{}, ErrDenied},
 		{"alice", "Wonder", User{}, ErrDenied},
@@ -87,7 +93,7 @@ func TestAuthenticate(t *testing.T) {
 	for _, test := range tests {
 		t.Run(fmt.Sprintf("%.20q %.20q", test.name, test.password), func(t *testing.T) {
 			got, err := d.Authenticate(t.Context(), test.name, secret.NewText(test.password))
-			if !errors.Is(err, test.err) || got != test.want {
+			if !errors.Is(err, test.err) || !reflect.DeepEqual(got, test.want) {
 				t.Errorf("got %+v, %v; want %+v, %v", got, err, test.want, test.err)
 			}
 		})
@@ -98,12 +104,15 @@ func TestAuthenticate(t *testing.T) {
 }
 
 func TestLookup(t *testing.T) {
-	d := directory(t, htpasswd("staff", "s:", "alice:"+bcryptOf(t, "x"), "alice: admin"))
-	if u, err := d.Lookup(t.Context(), "staff", "alice"); err != nil || u != (User{"s:alice", "alice", "admin", "staff"}) {
+	d := directory(t, htpasswdSource("staff", "s:", "alice:"+bcryptOf(t, "x"), "alice: admin"))
+	if u, err := d.Lookup(t.Context(), known("s:alice", "alice", "", "staff")); err != nil || !reflect.DeepEqual(u, known("s:alice", "alice", "admin", "staff")) {
 		t.Errorf("%+v, %v", u, err)
 	}
-	for _, gone := range [][2]string{{"staff", "bob"}, {"guests", "alice"}, {"", "alice"}} {
-		if _, err := d.Lookup(t.Context(), gone[0], gone[1]); !errors.Is(err, ErrGone) {
+	for _, gone := range []User{
+		known("s:bob", "bob", "", "staff"), known("s:alice", "alice", "", "guests"), known("s:alice", "alice", "", ""), {},
+		known("t:alice", "alice", "", "staff"), known("alice", "alice", "", "staff"), // the prefix was another: somebody else
+	} {
+		if _, err := d.Lookup(t.Context(), gone); !errors.Is(err, ErrGone) {
 			t.Errorf("%v: %v", gone, err)
 		}
 	}
@@ -112,13 +121,17 @@ func TestLookup(t *testing.T) {
 func TestBadSources(t *testing.T) {
 	good := "alice:" + bcryptOf(t, "x")
 	for name, sources := range map[string][]snapshot.IdentitySource{
-		"same name":       {htpasswd("a", "a:", good, ""), htpasswd("a", "b:", good, "")},
-		"same prefix":     {htpasswd("a", "", good, ""), htpasswd("b", "", good, "")},
-		"a path for name": {htpasswd("../a", "", good, "")},
-		"no kind":         {{Name: "a"}},
-		"no users":        {htpasswd("a", "", "", "")},
+		"same name":          {htpasswdSource("a", "a:", good, ""), htpasswdSource("a", "b:", good, "")},
+		"same prefix":        {htpasswdSource("a", "", good, ""), htpasswdSource("b", "", good, "")},
+		"prefix of a prefix": {htpasswdSource("a", "a:", good, ""), htpasswdSource("b", "a:b:", good, "")},
+		"prefix after":       {htpasswdSource("a", "a:b:", good, ""), htpasswdSource("b", "a:", good, "")},
+		"empty prefix":       {htpasswdSource("a", "a:", good, ""), htpasswdSource("b", "", good, "")},
+		"two kinds":          {{Name: "a", Htpasswd: &snapshot.Htpasswd{Users: secret.NewText(good)}, Webhook: &snapshot.Webhook{LoginURL: "https://x"}}},
+		"a path for name":    {htpasswdSource("../a", "", good, "")},
+		"no kind":            {{Name: "a"}},
+		"no users":           {htpasswdSource("a", "", "", "")},
 	} {
-		if _, err := New(sources, nil, NewHasher(1, 1)); err == nil {
+		if _, err := New("", sources, nil, NewHasher(1, 1)); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

@@ -144,7 +144,7 @@ func refusal(users, roles list) error {
 	if strings.TrimSpace(string(users)) == "" {
 		users = "#"
 	}
-	_, err := identity.New([]snapshot.IdentitySource{{
+	_, err := identity.New("", []snapshot.IdentitySource{{
 		Name: "list", Htpasswd: &snapshot.Htpasswd{Users: secret.NewText(string(users)), Roles: string(roles)},
 	}}, nil, identity.NewHasher(1, 0))
 	if wrapped := errors.Unwrap(err); wrapped != nil {

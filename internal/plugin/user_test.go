@@ -47,7 +47,7 @@ func (c *call) secret(t *testing.T, name string) *corev1.Secret {
 // login asks the token service's own code.
 func login(t *testing.T, stored *corev1.Secret, name, password string) (identity.User, error) {
 	t.Helper()
-	d, err := identity.New([]snapshot.IdentitySource{{Name: "staff", SubjectPrefix: "staff:", Htpasswd: &snapshot.Htpasswd{
+	d, err := identity.New("", []snapshot.IdentitySource{{Name: "staff", SubjectPrefix: "staff:", Htpasswd: &snapshot.Htpasswd{
 		Users: secret.NewText(string(stored.Data["htpasswd"])), Roles: string(stored.Data["roles"]),
 	}}}, nil, identity.NewHasher(1, 1))
 	if err != nil {

@@ -11,6 +11,9 @@ type Owner struct {
 	Source string `json:"source"`
 	// Client is the OAuth client that the tokens were issued to (RFC 6749, section 6); empty for none.
 	Client string `json:"client,omitempty"`
+	// Role and Claims are kept if the identity source cannot be asked for them again.
+	Role   string            `json:"role,omitempty"`
+	Claims map[string]string `json:"claims,omitempty"`
 }
 
 // Limits are the rules a family lives by; they come from the policy in force at each operation.

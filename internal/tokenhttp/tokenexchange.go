@@ -169,7 +169,7 @@ func (s *Service) exchanged(w http.ResponseWriter, r *http.Request, m mint, user
 		limits.Idle, limits.Absolute, limits.RetryWindow, limits.MaxFamilies = life, life, 0, 0
 	}
 	created, err := s.Families.Create(r.Context(), store.NewFamily{
-		Owner: store.Owner{Subject: user.Subject, Name: user.Name, Source: user.Source, Client: m.client},
+		Owner: m.owner(user),
 		Now:   m.now, Limits: limits, AccessExpiry: m.expires,
 	})
 	if err != nil {

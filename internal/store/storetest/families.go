@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ func testRotate(t *testing.T, s scene) {
 	for generation := uint64(1); generation <= 5; generation++ {
 		at = at.Add(50 * time.Minute)
 		seen, err := s.Inspect(s.ctx, token, at, limits().RetryWindow)
-		if err != nil || seen.Outcome != store.Rotated || seen.Family.Owner != a.Family.Owner {
+		if err != nil || seen.Outcome != store.Rotated || !reflect.DeepEqual(seen.Family.Owner, a.Family.Owner) {
 			t.Fatalf("Inspect: %+v, %v", seen, err)
 		}
 		result := s.refresh(token, at, store.Rotated)

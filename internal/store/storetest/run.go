@@ -109,7 +109,7 @@ func (s scene) newer(after uint64, limit int) []revocation.Entry {
 func (s scene) login(user string, at time.Time) store.Created {
 	s.Helper()
 	created, err := s.Create(s.ctx, store.NewFamily{
-		Owner: store.Owner{Subject: user, Name: user, Source: "test", Client: "spa"}, Now: at, Limits: limits(), AccessExpiry: at.Add(15 * time.Minute),
+		Owner: store.Owner{Subject: user, Name: user, Source: "test", Client: "spa", Role: "admin", Claims: map[string]string{"team": "blue", "grüße": "\u2028\""}}, Now: at, Limits: limits(), AccessExpiry: at.Add(15 * time.Minute),
 	})
 	if err != nil {
 		s.Fatalf("Create: %v", err)

@@ -42,8 +42,8 @@ func TestFiles(t *testing.T) {
 	root := t.TempDir()
 	var log strings.Builder
 	var logged sync.Mutex
-	files := NewFiles(root, slog.New(slog.NewJSONHandler(lockedWriter{&logged, &log}, nil)), time.Now)
-	d, err := New([]snapshot.IdentitySource{{Name: "staff", Htpasswd: &snapshot.Htpasswd{}}}, files, NewHasher(1, 10))
+	sources := NewSources(root, slog.New(slog.NewJSONHandler(lockedWriter{&logged, &log}, nil)), time.Now)
+	d, err := New("", []snapshot.IdentitySource{{Name: "staff", Htpasswd: &snapshot.Htpasswd{}}}, sources, NewHasher(1, 10))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestFiles(t *testing.T) {
 	}
 	var running sync.WaitGroup
 	ctx, stop := context.WithCancel(t.Context())
-	running.Go(func() { _ = files.Run(ctx) })
+	running.Go(func() { _ = sources.Run(ctx) })
 	defer running.Wait()
 	defer stop()
 
@@ -76,7 +76,10 @@ func TestFiles(t *testing.T) {
 	writeMount(t, dir, "v2", map[string]string{"htpasswd": "alice:" + bcryptOf(t, "two"), "roles": "alice: admin"})
 	until("the new password and role", func() bool { u, err := login("two"); return err == nil && u.Role == "admin" })
 	writeMount(t, dir, "v3", map[string]string{"htpasswd": "alice:" + bcryptOf(t, "three") + "\nbroken:canary-hash", "roles": "alice: user"})
-	until("the new role", func() bool { u, err := d.Lookup(ctx, "staff", "alice"); return err == nil && u.Role == "user" })
+	until("the new role", func() bool {
+		u, err := d.Lookup(ctx, User{Subject: "alice", Name: "alice", Source: "staff"})
+		return err == nil && u.Role == "user"
+	})
 	if _, err := login("two"); err != nil {
 		t.Errorf("the old list must stay after a bad one: %v", err)
 	}
@@ -95,14 +98,14 @@ func TestFiles(t *testing.T) {
 // Who is taken out of the lists is out at once, without a restart.
 func TestFilesTakenAway(t *testing.T) {
 	root := t.TempDir()
-	files := NewFiles(root, slog.New(slog.DiscardHandler), time.Now)
-	d, err := New([]snapshot.IdentitySource{{Name: "staff", Htpasswd: &snapshot.Htpasswd{}}}, files, NewHasher(1, 10))
+	sources := NewSources(root, slog.New(slog.DiscardHandler), time.Now)
+	d, err := New("", []snapshot.IdentitySource{{Name: "staff", Htpasswd: &snapshot.Htpasswd{}}}, sources, NewHasher(1, 10))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var running sync.WaitGroup
 	ctx, stop := context.WithCancel(t.Context())
-	running.Go(func() { _ = files.Run(ctx) })
+	running.Go(func() { _ = sources.Run(ctx) })
 	defer running.Wait()
 	defer stop()
 	alice := "alice:" + bcryptOf(t, "one")
@@ -130,7 +133,7 @@ func TestFilesTakenAway(t *testing.T) {
 	role := func(want string, wantErr error) {
 		t.Helper()
 		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
-			u, err := d.Lookup(ctx, "staff", "alice")
+			u, err := d.Lookup(ctx, User{Subject: "alice", Name: "alice", Source: "staff"})
 			if errors.Is(err, wantErr) && u.Role == want {
 				return
 			}
