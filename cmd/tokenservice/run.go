@@ -59,7 +59,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, sessions.Close())
 	}
-	feedServer := feed.NewServer(feed.ServerConfig{Source: sessions, Store: sessions.ID(), Leases: leases, Dir: o.feedDir, Logger: log, Now: time.Now})
+	feedServer := feed.NewServer(feed.ServerConfig{Source: sessions, Store: sessions.ID, Leases: leases, Dir: o.feedDir, Logger: log, Now: time.Now})
 	log.Info("started", "version", buildVersion(), "instance", o.instance, "listen", listeners[0].Addr().String(),
 		"internal_listen", listeners[1].Addr().String(), "feed_listen", listeners[2].Addr().String())
 

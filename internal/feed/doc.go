@@ -12,6 +12,17 @@
 // counts from when the report came in, the edge from when it sent it, so the edge's runs out first. An edge may
 // decide only after one report that was acknowledged with nothing newer in the store than it has applied.
 //
+// A token service of one replica keeps the leases itself ([Leases]); several keep them in the store they share
+// ([SharedLeases]), which times them by its own clock, and each reads the table of all. Clocks need not agree on the time
+// of day: a lease is a length, which the store holds by one part in 64 longer than the edge, for clocks of different
+// rates. Where the store's clock is set back, logouts wait longer; where it is set ahead, leases seem to have run out and
+// logouts answer sooner, but not that all edges have it. Only a leap ahead of more than a minute makes the store forget
+// an edge, for the second until it reports again.
+//
+// The id of the store goes with its numbers. When a shared store was emptied or replaced, its id changes, the streams end
+// and every edge loads the list again before it gets another lease; what it distrusted before, it distrusts on. A token
+// service follows its own store too, for what it answers itself: see [Follower].
+//
 // The port is private: TLS with a pinned CA and a bearer secret, both read again when the files change; without a
 // directory of credentials both sides speak clear text and only on loopback addresses.
 package feed

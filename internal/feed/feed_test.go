@@ -84,6 +84,14 @@ type rig struct {
 
 const leaseLength = 3 * time.Second
 
+// always is the id of a store that stays.
+func always(id string) func() string {
+	if id == "" {
+		return nil
+	}
+	return func() string { return id }
+}
+
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func newRig(t *testing.T, dir string) *rig {
@@ -93,7 +101,9 @@ func newRig(t *testing.T, dir string) *rig {
 	return r
 }
 
-func (r *rig) serve(address string) {
+func (r *rig) serve(address string) { r.Helper(); r.serveFrom(r.log, always(r.store), address) }
+
+func (r *rig) serveFrom(source Log, id func() string, address string) {
 	r.Helper()
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -102,7 +112,7 @@ func (r *rig) serve(address string) {
 	r.address = listener.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	server := NewServer(ServerConfig{Source: r.log, Store: r.store, Leases: r.leases, Dir: r.dir, Logger: quiet(), Now: time.Now})
+	server := NewServer(ServerConfig{Source: source, Store: id, Leases: r.leases, Dir: r.dir, Logger: quiet(), Now: time.Now})
 	go func() {
 		defer close(ended)
 		_ = server.Serve(ctx, listener)
@@ -277,7 +287,7 @@ func TestTheStoreIsReplaced(t *testing.T) {
 		t.Error("an acknowledged logout is forgotten with the store")
 	}
 	until(t, "a lease with the new store", func() bool { return r.leases.Leased() == 1 })
-	handler := NewServer(ServerConfig{Source: r.log, Store: r.store, Leases: r.leases, Logger: quiet(), Now: time.Now}).Handler()
+	handler := NewServer(ServerConfig{Source: r.log, Store: always(r.store), Leases: r.leases, Logger: quiet(), Now: time.Now}).Handler()
 	for body, want := range map[string]int{
 		`{"edge":"b","applied":99,"store":"first"}`: http.StatusConflict, `{"edge":"b","applied":99}`: http.StatusConflict,
 		`{"edge":"b","applied":3,"store":"second"}`: http.StatusOK,

@@ -125,12 +125,13 @@ func nameOf(edge string) string {
 	return edge
 }
 
-// Leave forgets an edge that has stopped to decide.
-func (l *Leases) Leave(edge string) {
+// Leave forgets an edge that has stopped to decide. It never fails.
+func (l *Leases) Leave(_ context.Context, edge string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.edges, edge)
 	l.announce()
+	return nil
 }
 
 // Leased is how many edges hold a lease.

@@ -41,7 +41,7 @@ func TestLeases(t *testing.T) {
 	}
 	_, _ = l.Report(t.Context(), "a", 11)
 	look(11, 0, false)
-	l.Leave("a")
+	_ = l.Leave(t.Context(), "a")
 	_, _ = l.Report(t.Context(), "b", 12)
 	look(12, 0, false)
 	advance(5*time.Second + lostFor)

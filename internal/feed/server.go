@@ -30,12 +30,23 @@ type Log interface {
 	Subscribe() (<-chan struct{}, func())
 }
 
+// Leaser remembers which edges there are and what they have applied: [Leases] for one process, [SharedLeases] for
+// several.
+type Leaser interface {
+	// Report notes that an edge has applied everything up to a number, and returns how long that counts.
+	Report(ctx context.Context, edge string, applied uint64) (time.Duration, error)
+	// Leave forgets an edge that has stopped to decide.
+	Leave(ctx context.Context, edge string) error
+}
+
 // ServerConfig is what a server is made of. Every member but Store and Dir is needed.
 type ServerConfig struct {
 	Source Log
-	// Store is the id of Source: an edge that loaded its list from another one holds no lease here.
-	Store  string
-	Leases *Leases
+	// Store is the id of Source; it is asked each time, because a store may be emptied or replaced. An edge that loaded
+	// its list from another one holds no lease here. While it is empty, the store was not reached yet, there are neither
+	// streams nor leases. nil is for a source that stays the same and has no id.
+	Store  func() string
+	Leases Leaser
 	// Dir holds tls.crt, tls.key and token; empty means clear text on a loopback address.
 	Dir    string
 	Logger *slog.Logger
@@ -125,11 +136,20 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if in.Leaving {
-		s.config.Leases.Leave(in.Edge)
+		if err := s.config.Leases.Leave(r.Context(), in.Edge); err != nil {
+			s.config.Logger.Error("feed_lease_failed", "error", err.Error())
+			http.Error(w, "the session store does not answer", http.StatusServiceUnavailable)
+			return
+		}
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	if in.Store != s.config.Store {
+	id, known := s.storeID(r.Context())
+	if !known {
+		http.Error(w, errNoStore.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	if in.Store != id {
 		http.Error(w, "the number is of another store: load the list again", http.StatusConflict)
 		return
 	}
@@ -146,119 +166,33 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the session store does not answer", http.StatusServiceUnavailable)
 		return
 	}
+	// Both may have asked a store that took the place of the first.
+	if now, _ := s.storeID(r.Context()); now != id {
+		http.Error(w, "the number is of another store: load the list again", http.StatusConflict)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(acknowledgement{Lease: snapshot.Duration(length), Last: last})
 }
 
+var errNoStore = errors.New("the session store was not reached yet")
+
+// storeID returns the id of the store at hand, and whether it is known. A store may learn it by being asked something.
+func (s *Server) storeID(ctx context.Context) (string, bool) {
+	if s.config.Store == nil {
+		return "", true
+	}
+	if id := s.config.Store(); id != "" {
+		return id, true
+	}
+	if _, err := s.config.Source.Last(ctx); err != nil {
+		return "", false
+	}
+	id := s.config.Store()
+	return id, id != ""
+}
+
+// goodEdge accepts names that can be told from the notes that this package keeps among the leases.
 func goodEdge(name string) bool {
 	return name != "" && len(name) <= maxEdgeName && strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }
-
-func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
-	if s.streams.Add(1) > maxStreams {
-		s.streams.Add(-1)
-		http.Error(w, "too many edges", http.StatusServiceUnavailable)
-		return
-	}
-	defer s.streams.Add(-1)
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.Header().Set("Cache-Control", "no-store")
-	out := &lines{w: w, control: http.NewResponseController(w)}
-	// Every error ends the stream: the edge connects again and loads everything.
-	if err := s.follow(r.Context(), out); err != nil && r.Context().Err() == nil {
-		s.config.Logger.Warn("feed_stream_ended", "error", err.Error())
-		panic(http.ErrAbortHandler) // resets the stream at once, whatever is buffered
-	}
-}
-
-// follow sends the complete list and then what comes.
-func (s *Server) follow(ctx context.Context, out *lines) error {
-	changed, cancel := s.config.Source.Subscribe()
-	defer cancel()
-	// Before the list is read: the list has everything up to this number at least.
-	position, err := s.config.Source.Last(ctx)
-	if err != nil {
-		return err
-	}
-	newest, err := s.send(ctx, out, 0, false)
-	if err != nil {
-		return err
-	}
-	position = max(position, newest)
-	if err := out.write(message{Synced: &position, Store: s.config.Store}, true); err != nil {
-		return err
-	}
-	beat := time.NewTicker(beatEvery)
-	defer beat.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.closing:
-			return nil
-		case <-changed:
-			if position, err = s.send(ctx, out, position, true); err != nil {
-				return err
-			}
-			if err := out.flush(); err != nil {
-				return err
-			}
-		case <-beat.C:
-			// Read again: with a store shared by replicas, a lost notification costs a second and not a revocation.
-			if position, err = s.send(ctx, out, position, true); err != nil {
-				return err
-			}
-			if err := out.write(message{Beat: &position}, true); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// send writes everything above after and returns the number of the last.
-func (s *Server) send(ctx context.Context, out *lines, after uint64, chained bool) (uint64, error) {
-	for {
-		entries, more, err := s.config.Source.Revocations(ctx, after, pageSize)
-		if err != nil {
-			return after, err
-		}
-		for i := range entries {
-			m := message{Entry: &entries[i]}
-			if chained {
-				m.Prev = after
-			}
-			if err := out.write(m, false); err != nil {
-				return after, err
-			}
-			after = entries[i].Seq
-		}
-		if !more {
-			return after, nil
-		}
-	}
-}
-
-// lines writes JSON lines; a client that does not read within writeWithin is cut.
-type lines struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-}
-
-func (l *lines) write(m message, flush bool) error {
-	raw, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	if err := l.control.SetWriteDeadline(time.Now().Add(writeWithin)); err != nil {
-		return err
-	}
-	if _, err := l.w.Write(append(raw, '\n')); err != nil {
-		return err
-	}
-	if flush {
-		return l.flush()
-	}
-	return nil
-}
-
-func (l *lines) flush() error { return l.control.Flush() }
