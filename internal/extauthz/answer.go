@@ -62,7 +62,7 @@ func detail(code policy.Code) string {
 	case policy.CodeNoCredential:
 		return "The request carries no access token"
 	case policy.CodeInvalidRequest:
-		return "The request carries more than one credential"
+		return "The request carries more than one credential, or of more than one user"
 	case policy.CodeInvalidToken:
 		return "The access token is not valid"
 	case policy.CodeTokenExpired:
@@ -81,6 +81,8 @@ func detail(code policy.Code) string {
 		return "The proxy that asks is not among the trusted ones"
 	case policy.Code(policy.MissingDialectHeader):
 		return "The proxy does not describe the original request as its recipe does"
+	case policy.Code(policy.CrossSite):
+		return "A page of another site may have sent this request"
 	case policy.Code(policy.UnusableIdentity):
 		return "The user cannot be told to the application"
 	}

@@ -115,8 +115,10 @@ type question struct {
 	peer          netip.Addr
 	refusal       policy.Reason
 	authorization []string // every value of the header, in order
-	method, host  string   // of the original request, for the log
+	method        string   // of the original request, as the rest
+	scheme, host  string
 	target        string
+	page          page
 }
 
 // outcome is a decision with what an answer needs beside it.
@@ -156,7 +158,7 @@ func (a *Authorizer) input(edge *Edge, q question, now time.Time) policy.Input {
 	if in.Refusal != "" {
 		return in // nothing that the request carries matters any more
 	}
-	in.Header = a.bearer(edge, q.authorization, now)
+	in.Header = a.credential(edge, q, now)
 	return in
 }
 
@@ -175,9 +177,23 @@ func (a *Authorizer) state(edge *Edge) policy.Edge {
 	}
 }
 
-// bearer tells what the Authorization header is worth.
-func (a *Authorizer) bearer(edge *Edge, values []string, now time.Time) policy.Credential {
-	raw, reason := bearerToken(values)
+// credential tells what the request's credentials are worth together.
+func (a *Authorizer) credential(edge *Edge, q question, now time.Time) policy.Credential {
+	raw, reason := bearerToken(q.authorization)
+	header := a.verify(edge, raw, reason, now)
+	if edge.cookie == "" {
+		return header
+	}
+	inCookie, reason := cookieToken(q.page.cookies, edge.cookie)
+	if reason == "" && header.Outcome != policy.Absent && inCookie == raw {
+		return header // the same token twice
+	}
+	cookie := a.verify(edge, inCookie, reason, now)
+	return policy.Combine(header, cookie, cookie.Outcome == policy.Valid && q.foreignPage())
+}
+
+// verify tells what a token is worth; reason is why there is none.
+func (a *Authorizer) verify(edge *Edge, raw string, reason policy.Reason, now time.Time) policy.Credential {
 	switch reason {
 	case "":
 	case policy.NoCredential:

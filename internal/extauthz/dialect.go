@@ -24,6 +24,7 @@ func readNginx(r *http.Request, q *question) policy.Reason {
 	}
 	authority, target, ok := splitURL(original)
 	q.method, q.host, q.target = method, authority, target
+	q.scheme, _, _ = strings.Cut(original, ":")
 	if !ok || !sameHost(authority, r.Host) {
 		return policy.BadRequestTarget
 	}

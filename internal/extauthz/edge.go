@@ -26,6 +26,7 @@ type Edge struct {
 	trusted    []netip.Prefix
 	failClosed bool
 	tellRole   bool
+	cookie     string // name of the cookie in which a token may come; empty for none
 	challenge  string // how every WWW-Authenticate begins
 	feed       feed.Target
 }
@@ -59,6 +60,7 @@ func Build(raw []byte, current *Edge) (*Edge, error) {
 		trusted:    doc.TrustedProxies,
 		failClosed: doc.OnStaleRevocation == snapshot.FailClosed,
 		tellRole:   slices.Contains(doc.Claims, "role"),
+		cookie:     doc.AccessCookie,
 		challenge:  `Bearer realm="` + doc.Issuer + `"`,
 		feed:       feed.Target{FeedAddress: doc.Feed, MaxPropagation: doc.MaxPropagation.Std()},
 	}, nil
@@ -90,6 +92,8 @@ func complete(doc snapshot.Edge) error {
 		return missing("maxPropagation must be positive")
 	case doc.OnStaleRevocation != "" && doc.OnStaleRevocation != snapshot.AllowUntilExpiry && doc.OnStaleRevocation != snapshot.FailClosed:
 		return missing("onStaleRevocations must be %s (the default) or %s", snapshot.AllowUntilExpiry, snapshot.FailClosed)
+	case doc.AccessCookie != "" && !isToken(doc.AccessCookie):
+		return missing("accessCookie must be a cookie's name")
 	case len(doc.TrustedProxies) == 0:
 		return missing("trustedProxies must name the ingress")
 	}

@@ -73,7 +73,7 @@ func readGRPC(ctx context.Context, r *auth.CheckRequest, headers seenHeaders) qu
 	return question{
 		protocol: "grpc", policy: attributes.GetContextExtensions()[PolicyExtension], peer: remotePeer(ctx),
 		refusal: checkTarget(request.GetMethod(), request.GetPath()), authorization: headers.authorization,
-		method: request.GetMethod(), host: request.GetHost(), target: request.GetPath(),
+		method: request.GetMethod(), scheme: request.GetScheme(), host: request.GetHost(), target: request.GetPath(), page: headers.page,
 	}
 }
 
@@ -93,6 +93,7 @@ func remotePeer(ctx context.Context) netip.Addr {
 // seenHeaders is what matters of a request's headers.
 type seenHeaders struct {
 	authorization []string
+	page          page
 	// identity are the names, as sent, that an application could take for an identity header.
 	identity []string
 	grpc     bool
@@ -121,6 +122,7 @@ func (s *seenHeaders) add(name, value string) {
 		s.authorization = append(s.authorization, value)
 	case strings.EqualFold(name, "content-type"):
 		s.grpc = strings.HasPrefix(strings.ToLower(value), "application/grpc")
+	case s.page.add(name, value):
 	case isIdentity(name) && isToken(name):
 		s.identity = append(s.identity, strings.ToLower(name))
 	}

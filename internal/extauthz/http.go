@@ -99,7 +99,7 @@ func faultPlace() []string {
 
 // readHTTP reads the question of a sub-request. The path alone says which dialect and which policy.
 func readHTTP(r *http.Request) question {
-	q := question{protocol: "http", peer: remoteAddr(r), authorization: r.Header["Authorization"]}
+	q := question{protocol: "http", peer: remoteAddr(r), authorization: r.Header["Authorization"], page: readPage(r.Header)}
 	for name := range r.Header {
 		if isIdentity(name) {
 			q.refusal = policy.SpoofedIdentity

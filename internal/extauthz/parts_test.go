@@ -138,7 +138,7 @@ func TestLogIsBounded(t *testing.T) {
 func TestDetails(t *testing.T) {
 	for _, r := range []policy.Reason{
 		policy.NoCredential, policy.MultipleCredentials, policy.BadSignature, policy.ReasonExpired, policy.ReasonRevoked, policy.NotReady, policy.NoPolicy,
-		policy.SpoofedIdentity, policy.BadRequestTarget, policy.UntrustedPeer, policy.MissingDialectHeader, policy.UnusableIdentity,
+		policy.SpoofedIdentity, policy.CrossSite, policy.ConflictingCredentials, policy.BadRequestTarget, policy.UntrustedPeer, policy.MissingDialectHeader, policy.UnusableIdentity,
 	} {
 		if text := detail(policy.Deny(r).Code); text == "" || !quotable(strings.ReplaceAll(text, " ", "")) {
 			t.Errorf("%s: %q", r, text)

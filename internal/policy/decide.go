@@ -54,7 +54,7 @@ type Input struct {
 	Refusal Reason
 	// Policy is the name that the proxy's configuration gave.
 	Policy string
-	// Header is the credential of the Authorization header.
+	// Header is the credential of the Authorization header, or what [Combine] made of both places.
 	Header Credential
 }
 
@@ -138,7 +138,7 @@ func (r Reason) status() int {
 	switch r {
 	case NotReady, StaleRevocations, InternalError:
 		return 503
-	case NoPolicy, SpoofedIdentity, BadRequestTarget, UntrustedPeer, MissingDialectHeader, UnusableIdentity:
+	case NoPolicy, SpoofedIdentity, BadRequestTarget, UntrustedPeer, MissingDialectHeader, CrossSite, UnusableIdentity:
 		return 403
 	default:
 		return 401

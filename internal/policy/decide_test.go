@@ -112,7 +112,7 @@ func TestZeroValuesDeny(t *testing.T) {
 func TestCodes(t *testing.T) {
 	// What clients and dashboards rely on: the whole table, by its words.
 	want := map[Reason]string{
-		NoCredential: "401 no_credential", MultipleCredentials: "401 invalid_request", TooLarge: "401 invalid_token",
+		NoCredential: "401 no_credential", MultipleCredentials: "401 invalid_request", ConflictingCredentials: "401 invalid_request", CrossSite: "403 cross_site", TooLarge: "401 invalid_token",
 		MalformedToken: "401 invalid_token", WrongIssuer: "401 invalid_token", ReasonExpired: "401 expired",
 		UnsupportedHeader: "401 invalid_token", WrongType: "401 invalid_token", AlgorithmMismatch: "401 invalid_token",
 		MissingClaim: "401 invalid_token", WrongAudience: "401 invalid_token", NotYetValid: "401 invalid_token",

@@ -10,6 +10,8 @@ const (
 	NoCredential Reason = "no_credential"
 	// MultipleCredentials: more than one credential in one place.
 	MultipleCredentials Reason = "multiple_credentials"
+	// ConflictingCredentials: two credentials of different users.
+	ConflictingCredentials Reason = "conflicting_credentials"
 	// TooLarge: the token is past the size bound and was not read.
 	TooLarge Reason = "too_large"
 	// MalformedToken: not three canonical base64url segments of strict JSON, or a member of the wrong type.
@@ -54,6 +56,8 @@ const (
 	UntrustedPeer Reason = "untrusted_peer"
 	// MissingDialectHeader: a header that the proxy's recipe must set is absent or doubled.
 	MissingDialectHeader Reason = "missing_dialect_header"
+	// CrossSite: the token came in a cookie, and the request may be the doing of another site's page.
+	CrossSite Reason = "cross_site"
 	// UnusableIdentity: the token is good, but its user or role cannot be carried in a header.
 	UnusableIdentity Reason = "unusable_identity"
 	// NotReady: no snapshot, or the revocations were not yet loaded.
@@ -83,13 +87,13 @@ func (r Reason) code() Code {
 	switch r {
 	case NoCredential:
 		return CodeNoCredential
-	case MultipleCredentials:
+	case MultipleCredentials, ConflictingCredentials:
 		return CodeInvalidRequest
 	case ReasonExpired:
 		return CodeTokenExpired
 	case ReasonRevoked:
 		return CodeTokenRevoked
-	case NoPolicy, SpoofedIdentity, BadRequestTarget, UntrustedPeer, MissingDialectHeader, UnusableIdentity:
+	case NoPolicy, SpoofedIdentity, BadRequestTarget, UntrustedPeer, MissingDialectHeader, CrossSite, UnusableIdentity:
 		return Code(r)
 	case NotReady, StaleRevocations, InternalError:
 		return CodeUnavailable

@@ -1,0 +1,26 @@
+package policy
+
+// Combine makes one credential of those in the Authorization header and in the cookie; either may be Absent. foreignPage
+// tells that another site's page may have made a browser send the request, which it can with a cookie, and with a header
+// cannot.
+//
+// Where both places have a credential, both must be good and of one user: nobody gains by putting a broken one, or
+// somebody else's, beside a good one.
+func Combine(header, cookie Credential, foreignPage bool) Credential {
+	switch {
+	case cookie.Outcome == Absent:
+		return header
+	case header.Outcome == Absent:
+		if cookie.Outcome == Valid && foreignPage {
+			return Credential{Outcome: Invalid, Reason: CrossSite}
+		}
+		return cookie
+	case header.Outcome != Valid:
+		return header
+	case cookie.Outcome != Valid:
+		return cookie
+	case header.User != cookie.User:
+		return Credential{Outcome: Invalid, Reason: ConflictingCredentials}
+	}
+	return header
+}

@@ -1,0 +1,55 @@
+package policy
+
+import "testing"
+
+// The whole product of two places: what is expected is told a second time, as the questions of the design.
+func TestCombineProduct(t *testing.T) {
+	outcomes := []Outcome{Unknown, Absent, Foreign, Expired, Invalid, Revoked, Valid, 99}
+	users := []string{"ann", "bob", ""}
+	allowed, cases := 0, 0
+	for _, h := range outcomes {
+		for _, c := range outcomes {
+			for _, hUser := range users {
+				for _, cUser := range users {
+					for _, foreign := range []bool{false, true} {
+						cases++
+						header, cookie := Credential{Outcome: h, User: hUser, Role: "h"}, Credential{Outcome: c, User: cUser, Role: "c"}
+						got := Decide(Input{Edge: EdgeFresh, Policy: DefaultPolicy, Header: Combine(header, cookie, foreign)})
+						byHeader := h == Valid && hUser != "" && (c == Absent || c == Valid && cUser == hUser)
+						byCookie := h == Absent && c == Valid && cUser != "" && !foreign
+						if got.Allow != (byHeader || byCookie) {
+							t.Errorf("%v %q, %v %q, %t: %+v", h, hUser, c, cUser, foreign, got)
+						}
+						if got.Allow {
+							allowed++
+							if want := map[bool]Decision{true: {User: hUser, Role: "h"}, false: {User: cUser, Role: "c"}}[byHeader]; got.User != want.User || got.Role != want.Role {
+								t.Errorf("%v, %v: identity %+v", h, c, got)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	// Header alone: 2 users × 3 users in an absent cookie × 2; both: 2 × 2; cookie alone: 2 × 3 in an absent header.
+	if want := 12 + 4 + 6; allowed != want {
+		t.Errorf("%d of %d are allowed, want %d", allowed, cases, want)
+	}
+	for _, row := range []struct {
+		header, cookie Credential
+		foreign        bool
+		want           Reason
+		status         int
+	}{
+		{Credential{Outcome: Absent}, Credential{Outcome: Valid, User: "ann"}, true, CrossSite, 403},
+		{Credential{Outcome: Absent}, Credential{Outcome: Expired}, true, ReasonExpired, 401},
+		{Credential{Outcome: Valid, User: "ann"}, Credential{Outcome: Valid, User: "bob"}, false, ConflictingCredentials, 401},
+		{Credential{Outcome: Valid, User: "ann"}, Credential{Outcome: Revoked}, false, ReasonRevoked, 401},
+		{Credential{Outcome: Expired}, Credential{Outcome: Valid, User: "ann"}, false, ReasonExpired, 401},
+		{Credential{}, Credential{}, false, InternalError, 503},
+	} {
+		if got := Decide(Input{Edge: EdgeFresh, Policy: DefaultPolicy, Header: Combine(row.header, row.cookie, row.foreign)}); got.Reason != row.want || got.HTTPStatus() != row.status {
+			t.Errorf("%+v: %+v", row, got)
+		}
+	}
+}
