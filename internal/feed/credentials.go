@@ -7,19 +7,21 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/keyturn/keyturn/internal/certificate"
 	"github.com/keyturn/keyturn/internal/secret"
 )
 
 // The files of a credentials directory.
 const (
-	certFile  = "tls.crt"
-	keyFile   = "tls.key"
+	certFile  = certificate.CertFile
+	keyFile   = certificate.KeyFile
 	caFile    = "ca.crt"
 	tokenFile = "token"
 )
@@ -75,18 +77,9 @@ func (t *tokens) accept(presented secret.Bytes) bool {
 	return t.current.Equal(presented) || !t.previous.Empty() && now.Before(t.previousUntil) && t.previous.Equal(presented)
 }
 
-// serverTLS reads the certificate at every handshake; handshakes are rare.
-func serverTLS(dir string) *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
-			if err != nil {
-				return nil, fmt.Errorf("feed certificate: %w", err)
-			}
-			return &pair, nil
-		},
-	}
+// serverTLS serves the certificate of dir, and the new one when its files change.
+func serverTLS(dir string, log *slog.Logger, now func() time.Time) *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: certificate.New(dir, log, now).Get}
 }
 
 // clientTLS trusts the one CA of the directory and nothing else.

@@ -22,8 +22,8 @@ import (
 
 func TestTLS(t *testing.T) {
 	serverDir, clientDir, foreign := t.TempDir(), t.TempDir(), t.TempDir()
-	certificate(t, serverDir, clientDir)
-	certificate(t, t.TempDir(), foreign)
+	certify(t, serverDir, clientDir)
+	certify(t, t.TempDir(), foreign)
 	const token = "0123456789abcdef-token"
 	write(t, token, filepath.Join(serverDir, tokenFile), filepath.Join(clientDir, tokenFile), filepath.Join(foreign, tokenFile))
 	r := newRig(t, serverDir)
@@ -108,7 +108,7 @@ type everywhere struct{ net.Listener }
 
 func (everywhere) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4zero} }
 
-func certificate(t *testing.T, serverDir, clientDir string) {
+func certify(t *testing.T, serverDir, clientDir string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

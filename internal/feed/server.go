@@ -82,7 +82,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		protocols.SetUnencryptedHTTP2(true)
 	} else {
 		protocols.SetHTTP2(true)
-		server.TLSConfig = serverTLS(s.config.Dir)
+		server.TLSConfig = serverTLS(s.config.Dir, s.config.Logger, s.config.Now)
 	}
 	ended := make(chan struct{})
 	go func() {

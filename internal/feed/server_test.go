@@ -97,7 +97,7 @@ func TestClientNeedsItsConfiguration(t *testing.T) {
 func TestClientWaitsForItsFiles(t *testing.T) {
 	serverDir, clientDir := t.TempDir(), t.TempDir()
 	late := t.TempDir()
-	certificate(t, serverDir, late)
+	certify(t, serverDir, late)
 	write(t, "0123456789abcdef-token", filepath.Join(serverDir, tokenFile), filepath.Join(late, tokenFile))
 	r := newRig(t, serverDir)
 	var attempts atomic.Int64
