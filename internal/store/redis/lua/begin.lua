@@ -1,0 +1,27 @@
+-- Makes the store usable by a process that has just met this server, or found that the store is another one. Has no prelude.
+--   KEYS[1] {prefix}:meta; ARGV[1] a new id, [2] the newest revocation and [3] the newest number that the process has seen,
+--   [4] the server's run id, [5] where the sequence of a new store begins, [6] when its first entry expires, [7] the leap
+-- Answers the id, the newest revocation, the newest number, and 1 if this is a new store.
+local meta = KEYS[1]
+local base = string.sub(meta, 1, -5)
+local function text(n) return string.format('%.0f', n) end
+local m = redis.call('HMGET', meta, 'id', 'seq', 'last', 'run')
+local seen, highest, leap = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[7])
+local seq, last = tonumber(m[2] or 0), tonumber(m[3] or 0)
+if m[1] and last >= seen then
+  if m[4] ~= ARGV[4] then
+    -- Another server, or one that was restarted: it may not know the numbers that were given last, so they are left out.
+    seq = math.max(seq, highest) + leap
+    redis.call('HSET', meta, 'seq', text(seq), 'run', ARGV[4])
+  end
+  return {m[1], text(last), text(seq), 0}
+end
+-- Empty, or gone back behind a revocation that was seen: whom it distrusted is not known, so it distrusts everybody so far.
+seq = math.max(tonumber(ARGV[5]), seq + leap, highest + leap, seen + leap) + 1
+local n = text(seq)
+redis.call('HSET', meta, 'id', ARGV[1], 'seq', n, 'last', n, 'before', n, 'run', ARGV[4])
+redis.call('ZADD', base .. 'log', n, table.concat({'all', n, n, ARGV[6], ''}, ' '))
+redis.call('ZADD', base .. 'due', string.sub(ARGV[6], 1, 14), 'e' .. n)
+redis.call('DEL', base .. 'leases')
+redis.call('PUBLISH', base .. 'revocations', n)
+return {ARGV[1], n, n, 1}

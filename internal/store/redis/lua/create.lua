@@ -1,0 +1,47 @@
+-- A new family. Of the user's live ones, those used least recently are revoked until it fits.
+--   ARGV[4] key, [5] subject, [6] name, [7] source, [8] client, [9] hash of the subject, [10] now, [11] idle expiry,
+--   [12] absolute expiry, [13] access expiry, [14] hash of the token, [15] the random part of the session id,
+--   [16] how many families are allowed, 0 for any number, [17] horizon, [18] slack
+-- Answers how many were evicted, and the family.
+local now, allowed, evicted = ARGV[10], tonumber(ARGV[16]), 0
+if allowed > 0 then
+  local live = {}
+  for _, f in ipairs(of_user(ARGV[9], ARGV[5])) do
+    if f.r == '0' and now < earlier(f.i, f.a) then live[#live + 1] = f end
+  end
+  table.sort(live, function(a, b) return a.u < b.u end)
+  for i = 1, #live - allowed + 1 do
+    revoke(live[i], ARGV[17], ARGV[18], zero)
+    evicted = evicted + 1
+  end
+end
+
+-- base36 writes the number as revocation.SessionID does.
+local function base36(n)
+  local digits, s = '0123456789abcdefghijklmnopqrstuvwxyz', ''
+  while n > 0 do
+    local d = n % 36
+    s = string.sub(digits, d + 1, d + 1) .. s
+    n = (n - d) / 36
+  end
+  return s
+end
+
+seq = seq + 1
+local f = {
+  key = ARGV[4], n = text(seq), sid = base36(seq) .. '.' .. ARGV[15],
+  su = ARGV[5], na = ARGV[6], so = ARGV[7], cl = ARGV[8], o = ARGV[9],
+  g = '0', c = now, u = now, i = ARGV[11], a = ARGV[12], x = ARGV[13],
+  h = ARGV[14], p = '', e1 = '', e2 = '', r = '0', k = zero,
+}
+redis.call('HSET', meta, 'seq', f.n)
+local pairs_of = {}
+for _, name in ipairs(fields) do
+  pairs_of[#pairs_of + 1] = name
+  pairs_of[#pairs_of + 1] = f[name]
+end
+redis.call('HSET', base .. 'f:' .. f.key, unpack(pairs_of))
+redis.call('SET', base .. 's:' .. f.sid, f.key)
+redis.call('SADD', base .. 'u:' .. f.o, f.key)
+redis.call('ZADD', base .. 'due', ms(later(f.x, earlier(f.i, f.a))), 'f' .. f.key)
+return answer(evicted, raw(f))

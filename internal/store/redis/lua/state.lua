@@ -1,0 +1,2 @@
+-- What every operation answers, and nothing else.
+return answer()
