@@ -44,7 +44,7 @@ func (d *Document) describe() {
 		Issuer: d.Header.Issuer, JWKS: base + "/.well-known/jwks.json", Token: base + "/auth/token", TokenAuth: []string{"none"},
 		ResponseTypes: []string{}, GrantTypes: []string{grantRefreshToken}, SubjectTypes: []string{"public"}, Algorithms: slices.Compact(algorithms),
 	}
-	if d.exchanges() {
+	if d.directory.Exchanges() {
 		m.GrantTypes = append(m.GrantTypes, grantTokenExchange)
 	}
 	if len(d.clients) > 0 {
@@ -63,16 +63,6 @@ func (d *Document) describe() {
 		sum := sha256.Sum256(c.body)
 		c.etag, c.control = `"`+base64.RawURLEncoding.EncodeToString(sum[:16])+`"`, control
 	}
-}
-
-// exchanges tells whether a source takes tokens of others.
-func (d *Document) exchanges() bool {
-	for _, source := range d.Identity {
-		if source.OIDC != nil || source.Kubernetes != nil {
-			return true
-		}
-	}
-	return false
 }
 
 // The two paths of discovery.

@@ -22,7 +22,7 @@ type Document struct {
 	discovery cachable
 	kids      []string
 	clients   map[string]snapshot.Client
-	exchange  exchanger // nil if no source takes tokens of others
+	exchange  exchanger // the directory
 	// issuerPath is the path of the issuer, empty for none.
 	issuerPath string
 }
@@ -59,15 +59,14 @@ func Build(sources *identity.Sources, hasher *identity.Hasher) snapshot.Build[Do
 		if err := d.loadKeys(); err != nil {
 			return nil, snapshot.Refuse("KeyMismatch", "%w", err)
 		}
-		if d.directory, err = identity.New(issuer.Header.Issuer, issuer.Identity, sources, hasher); err != nil {
-			return nil, snapshot.Refuse("Incomplete", "%w", err)
-		}
 		if err = d.loadClients(); err != nil {
 			return nil, snapshot.Refuse("Incomplete", "%w", err)
 		}
-		if d.exchanges() {
-			d.exchange, _ = any(d.directory).(exchanger)
+		// The last that can fail: a new directory ends what only the former one needed.
+		if d.directory, err = identity.New(issuer.Header.Issuer, issuer.Identity, sources, hasher); err != nil {
+			return nil, snapshot.Refuse("Incomplete", "%w", err)
 		}
+		d.exchange = d.directory
 		d.describe()
 		return d, nil
 	}

@@ -1,9 +1,11 @@
 package tokenhttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -122,15 +124,19 @@ func (s *Service) exchangeToken(w http.ResponseWriter, r *http.Request, f form, 
 	if p != nil {
 		return "invalid", p
 	}
-	if result, p := s.limitExchange(w, r, m, who); p != nil {
-		return result, p
+	from, trusted := clientAddress(r, m.doc.TrustedProxies)
+	if !trusted {
+		s.strangers.note(from, m.now)
 	}
-	if m.doc.exchange == nil {
-		return "denied", subjectRefused()
+	if result, p := s.limitExchange(w, r, m, who, from); p != nil {
+		return result, p
 	}
 	user, err := m.doc.exchange.Exchange(r.Context(), f.get("subject_token_type").Reveal(), f.get("subject_token"), m.now)
 	switch {
+	case errors.Is(err, identity.ErrTokenType):
+		return "invalid", badRequest(err.Error())
 	case errors.Is(err, identity.ErrDenied):
+		s.auditExchange(identity.DenialReason(err), from, m.now)
 		return "denied", subjectRefused()
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return "cancelled", unavailable(CodeBusy, "The request took too long")
@@ -139,7 +145,7 @@ func (s *Service) exchangeToken(w http.ResponseWriter, r *http.Request, f form, 
 		return "unavailable", unavailable(CodeIdentityDown, "The token cannot be checked at this moment")
 	}
 	m.client, m.audience = who.ID, audience
-	return s.exchanged(w, r, m, user)
+	return s.exchanged(w, r, m, user, from)
 }
 
 func subjectRefused() *Problem {
@@ -147,11 +153,14 @@ func subjectRefused() *Problem {
 		Detail: "it is of an issuer, an audience or an account that is not let in, or it has expired, or it is not of the type that subject_token_type says"}
 }
 
-func (s *Service) limitExchange(w http.ResponseWriter, r *http.Request, m mint, who caller) (string, *Problem) {
-	from, trusted := clientAddress(r, m.doc.TrustedProxies)
-	if !trusted {
-		s.strangers.note(from, m.now)
+// auditExchange notes an exchange that was refused, as often as refused logins are noted.
+func (s *Service) auditExchange(reason identity.Reason, from netip.Addr, now time.Time) {
+	if write, dropped := s.denials.take(now); write {
+		s.Log.Info("exchange", "result", "denied", "reason", reason, "client", from.String(), "lines_dropped", dropped)
 	}
+}
+
+func (s *Service) limitExchange(w http.ResponseWriter, r *http.Request, m mint, who caller, from netip.Addr) (string, *Problem) {
 	limit, where := m.doc.LoginLimit.Limit*exchangesPerLogin, place(from)
 	if who.known {
 		limit, where = limit*exchangesPerLogin, "of "+who.ID
@@ -162,8 +171,8 @@ func (s *Service) limitExchange(w http.ResponseWriter, r *http.Request, m mint, 
 // exchanged makes a family, so that the session can be ended, and the tokens. Nobody gets the family's refresh token
 // who could ask for another token as well (a workload), or whose next tokens would be for more audiences than this one.
 // Such a family lives as long as its access token and takes nobody's place.
-func (s *Service) exchanged(w http.ResponseWriter, r *http.Request, m mint, user identity.User) (string, *Problem) {
-	limits, renewable := m.doc.limits(), mayRefresh(user) && (m.audience == nil || len(m.audience) == len(m.doc.Access.Audiences))
+func (s *Service) exchanged(w http.ResponseWriter, r *http.Request, m mint, user identity.User, from netip.Addr) (string, *Problem) {
+	limits, renewable := m.doc.limits(), user.Refreshable && (m.audience == nil || len(m.audience) == len(m.doc.Access.Audiences))
 	if !renewable {
 		life := m.expires.Sub(m.now)
 		limits.Idle, limits.Absolute, limits.RetryWindow, limits.MaxFamilies = life, life, 0, 0
@@ -192,9 +201,7 @@ func (s *Service) exchanged(w http.ResponseWriter, r *http.Request, m mint, user
 		answer.RefreshToken = created.Token.Text().Reveal()
 		answer.RefreshExpiresIn = int64(created.Family.Expiry().Sub(m.now) / time.Second)
 	}
+	s.Log.Info("exchange", "result", "ok", "user", user.Subject, "sid", created.Family.SessionID, "client", from.String(), "client_id", cmp.Or(m.client, webClient))
 	writeJSON(w, answer)
 	return "ok", nil
 }
-
-// mayRefresh tells whether a user gets refresh tokens.
-func mayRefresh(identity.User) bool { return true }
