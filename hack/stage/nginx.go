@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,24 +31,57 @@ func (s *Stage) StartNginx(ctx context.Context, namespace string) (err error) {
 	if s.application, err = startApplication(); err != nil {
 		return err
 	}
+	s.nginx, err = s.runNginx(ctx, namespace, Service, strings.TrimPrefix(s.URL, "http://"), filepath.Join(s.options.Dir, "nginx"))
+	return err
+}
+
+// Front is one more nginx, in front of another TokenService and the same application.
+type Front struct {
+	// URL is where it listens.
+	URL    string
+	server *nginx.Server
+}
+
+// Stop ends it.
+func (f *Front) Stop() { f.server.Stop() }
+
+// User returns a client of this front with connections of its own.
+func (f *Front) User() *User { return newUser(f.URL) }
+
+// StartFront puts another nginx in front of a TokenService. The stage's own must run already.
+func (s *Stage) StartFront(ctx context.Context, namespace, service string) (*Front, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	listen := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		return nil, err
+	}
+	server, err := s.runNginx(ctx, namespace, service, listen, filepath.Join(s.options.Dir, "nginx-"+service))
+	if err != nil {
+		return nil, err
+	}
+	return &Front{URL: "http://" + listen, server: server}, nil
+}
+
+func (s *Stage) runNginx(ctx context.Context, namespace, service, listen, dir string) (*nginx.Server, error) {
 	recipe, err := os.ReadFile(filepath.Join(s.options.Root, "docs", "ingress", "nginx.conf"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	addresses := nginx.Addresses{Listen: strings.TrimPrefix(s.URL, "http://"), Application: s.application.address}
-	if addresses.ExtAuthz, err = s.ServiceAddress(ctx, namespace, Service+"-extauthz", "http"); err != nil {
-		return err
+	addresses := nginx.Addresses{Listen: listen, Application: s.application.address}
+	if addresses.ExtAuthz, err = s.ServiceAddress(ctx, namespace, service+"-extauthz", "http"); err != nil {
+		return nil, err
 	}
-	if addresses.TokenService, err = s.ServiceAddress(ctx, namespace, Service+"-tokenservice", "http"); err != nil {
-		return err
+	if addresses.TokenService, err = s.ServiceAddress(ctx, namespace, service+"-tokenservice", "http"); err != nil {
+		return nil, err
 	}
-	dir := filepath.Join(s.options.Dir, "nginx")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+		return nil, err
 	}
 	if err := nginx.Configure(dir, string(recipe), addresses); err != nil {
-		return err
+		return nil, err
 	}
-	s.nginx, err = nginx.Start(ctx, s.NginxPath, dir, addresses.Listen)
-	return err
+	return nginx.Start(ctx, s.NginxPath, dir, listen)
 }

@@ -49,8 +49,10 @@ type User struct {
 }
 
 // User returns a client with connections of its own.
-func (s *Stage) User() *User {
-	return &User{url: s.URL, client: &http.Client{
+func (s *Stage) User() *User { return newUser(s.URL) }
+
+func newUser(url string) *User {
+	return &User{url: url, client: &http.Client{
 		Timeout:   20 * time.Second,
 		Transport: &http.Transport{MaxIdleConnsPerHost: 128, DisableCompression: true},
 	}}
