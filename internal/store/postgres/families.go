@@ -1,0 +1,190 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/keyturn/keyturn/internal/revocation"
+	"github.com/keyturn/keyturn/internal/store"
+)
+
+// createSQL takes the next number for a session. The lock on meta lasts until the COMMIT behind it.
+const createSQL = `
+WITH n AS (UPDATE meta SET last = last + 1 RETURNING last)
+INSERT INTO families (key, sid, owner, number, family, ends)
+SELECT $1, convert_to(base36(last) || $2::text, 'UTF8'), $3, last, $4, $5 FROM n
+RETURNING number, sid`
+
+// Create implements [store.Families].
+func (s *Store) Create(ctx context.Context, request store.NewFamily) (store.Created, error) {
+	token := store.NewToken()
+	key := token.Family()
+	fresh := store.Family{
+		Owner: request.Owner, Created: request.Now, LastUsed: request.Now,
+		IdleExpiry: request.Now.Add(request.Limits.Idle), AbsoluteExpiry: request.Now.Add(request.Limits.Absolute),
+		AccessExpiry: request.AccessExpiry, Current: token.Hash(),
+	}
+	text, err := document(fresh)
+	if err != nil {
+		return store.Created{}, unavailable(err)
+	}
+	_, tail, _ := strings.Cut(revocation.SessionID(0), ".") // the random part: the server puts the number in front
+	owner := hash("owner", request.Owner.Subject)
+	var created store.Created
+	err = s.do(ctx, true, func(ctx context.Context, c *call) error {
+		family := fresh
+		old, err := s.familiesOf(ctx, c, request.Owner.Subject, "")
+		if err != nil {
+			return err
+		}
+		excess := evicted(old, request, c.state.allBefore)
+		ending := make([]ending, 0, len(excess))
+		for _, f := range excess {
+			end, err := f.ending(request.Limits.Retention.From(request.Now, f.AccessExpiry))
+			if err != nil {
+				return err
+			}
+			ending = append(ending, end)
+		}
+		err = c.commit(ctx, func(b *pgx.Batch) {
+			for _, end := range ending {
+				c.queueEntry(b, end)
+			}
+			if len(ending) > 0 {
+				s.queueNotify(b)
+			}
+			b.Queue(createSQL, key[:], "."+tail, owner, text, ends(family)).QueryRow(func(row pgx.Row) error {
+				var sid []byte
+				err := row.Scan(&family.Number, &sid)
+				family.SessionID, c.wrote = string(sid), family.Number
+				return err
+			})
+		})
+		created = store.Created{Family: family, Token: token, Evicted: len(ending)}
+		return err
+	})
+	if err != nil {
+		return store.Created{}, err
+	}
+	return created, nil
+}
+
+// familiesOf begins the transaction with a lock on a user and on the user's families that no entry of their own ended.
+// While the user is locked, no family is made. id, unless empty, is locked first, and looked up: see [Store.Append].
+func (s *Store) familiesOf(ctx context.Context, c *call, subject string, id string) ([]stored, error) {
+	var all []stored
+	err := c.begin(ctx, func(b *pgx.Batch) {
+		if id != "" {
+			b.Queue("SELECT pg_advisory_xact_lock($1)", s.lockKey("id", id))
+		}
+		b.Queue("SELECT pg_advisory_xact_lock($1)", s.lockKey("owner", subject))
+		b.Queue("SELECT "+familyColumns+" FROM families WHERE owner = $1 AND revoked = 0 ORDER BY key FOR UPDATE", hash("owner", subject)).
+			Query(func(rows pgx.Rows) error {
+				defer rows.Close()
+				for rows.Next() {
+					var f stored
+					if err := f.scan(rows); err != nil {
+						return err
+					}
+					if f.Subject == subject {
+						all = append(all, f)
+					}
+				}
+				rows.Close()
+				return rows.Err()
+			})
+	})
+	return all, err
+}
+
+// evicted are the user's least recently used families that must go until one more fits.
+func evicted(all []stored, request store.NewFamily, allBefore uint64) []stored {
+	if request.Limits.MaxFamilies <= 0 {
+		return nil
+	}
+	alive := slices.DeleteFunc(all, func(f stored) bool {
+		return f.Number < allBefore || !request.Now.Before(f.Expiry())
+	})
+	excess := len(alive) - request.Limits.MaxFamilies + 1
+	if excess <= 0 {
+		return nil
+	}
+	slices.SortFunc(alive, func(a, b stored) int { return a.LastUsed.Compare(b.LastUsed) })
+	return alive[:excess]
+}
+
+// Inspect implements [store.Families].
+func (s *Store) Inspect(ctx context.Context, token store.Token, now time.Time, window time.Duration) (store.Inspection, error) {
+	var result store.Inspection
+	key := token.Family()
+	err := s.do(ctx, false, func(ctx context.Context, c *call) error {
+		result = store.Inspection{}
+		var f stored
+		err := c.read(ctx, func(b *pgx.Batch) { f.queueOne(b, "key = $1", key[:]) })
+		if err == nil && f.found {
+			result = store.Inspection{Outcome: f.Judge(token.Hash(), now, window, c.state.allBefore), Family: f.Family}
+		}
+		return err
+	})
+	return result, err
+}
+
+// Rotate implements [store.Families].
+func (s *Store) Rotate(ctx context.Context, request store.RotateRequest) (store.RotateResult, error) {
+	key, presented := request.Token.Family(), request.Token.Hash()
+	successor := request.Token.Next()
+	sealed := request.Token.Seal(successor)
+	var result store.RotateResult
+	err := s.do(ctx, true, func(ctx context.Context, c *call) error {
+		result = store.RotateResult{}
+		var f stored
+		if err := c.begin(ctx, func(b *pgx.Batch) { f.queueOne(b, "key = $1 FOR UPDATE", key[:]) }); err != nil || !f.found {
+			return err
+		}
+		result.Outcome = f.Judge(presented, request.Now, request.Limits.RetryWindow, c.state.allBefore)
+		var err error
+		switch result.Outcome {
+		case store.Rotated:
+			f.Previous, f.Current, f.Successor = f.Current, successor.Hash(), sealed
+			f.Generation++
+			f.LastUsed, f.IdleExpiry = request.Now, request.Now.Add(request.Limits.Idle)
+			result.Successor = successor
+			err = f.keep(ctx, c, request.AccessExpiry, true)
+		case store.Retried:
+			if result.Successor, err = request.Token.Unseal(f.Successor); err == nil {
+				err = f.keep(ctx, c, request.AccessExpiry, false)
+			}
+		case store.Reused:
+			err = s.revoke(ctx, c, &f, request.Limits.Retention.From(request.Now, f.AccessExpiry))
+		default: // nothing to write: expired or revoked
+		}
+		result.Family = f.Family
+		return err
+	})
+	if err != nil {
+		return store.RotateResult{}, err
+	}
+	return result, nil
+}
+
+// keep remembers the latest expiry and commits the family if that, or anything else of it, changed. Where nothing did, a
+// barrier makes sure that what the retry repeats is where it must be.
+func (f *stored) keep(ctx context.Context, c *call, expiry time.Time, changed bool) error {
+	if expiry.After(f.AccessExpiry) {
+		f.AccessExpiry, changed = expiry, true
+	}
+	if !changed {
+		return c.known(ctx)
+	}
+	text, err := document(f.Family)
+	if err != nil {
+		return err
+	}
+	return c.commit(ctx, func(b *pgx.Batch) {
+		b.Queue("UPDATE families SET family = $2, ends = $3 WHERE key = $1", f.key, text, ends(f.Family))
+	})
+}
