@@ -52,6 +52,8 @@ type Config struct {
 	// introspection asks; nil means that it answers 503 for access tokens.
 	Clients     Clients
 	Revocations Revocations
+	// StoreReason says why the store does not answer and how to mend that; nil where it cannot say.
+	StoreReason func() string
 	Hasher      *identity.Hasher
 	Log         *slog.Logger
 	Now         func() time.Time

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -53,7 +54,7 @@ func (s *Service) notReady(ctx context.Context) string {
 		return "no snapshot in force"
 	}
 	if !s.probe(ctx) {
-		return "the session store does not answer"
+		return strings.TrimSuffix("the session store does not answer: "+s.storeReason(), ": ")
 	}
 	return ""
 }
@@ -66,12 +67,23 @@ func (s *Service) probe(ctx context.Context) bool {
 	return err == nil
 }
 
+// storeReason is what the store says of itself; empty if it says nothing.
+func (s *Service) storeReason() string {
+	if s.StoreReason == nil {
+		return ""
+	}
+	return s.StoreReason()
+}
+
 // Status is what the replica acknowledges.
 func (s *Service) Status(ctx context.Context) snapshot.Status {
 	now := s.Now()
 	status := snapshot.Status{
 		Role: "issuer", Instance: s.Instance, Clock: now, Refused: s.Refused(),
 		StoreReachable: s.probe(ctx), UntrustedPeer: s.strangers.report(now), KIDs: []string{},
+	}
+	if !status.StoreReachable {
+		status.StoreReason = s.storeReason()
 	}
 	if d := s.Document(); d != nil {
 		status.TokenService, status.Revision = d.TokenService, d.Revision
