@@ -1,6 +1,9 @@
 package controllers
 
 import (
+	"maps"
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,10 +15,11 @@ import (
 // networkPolicies say who may talk to the two workloads, and to whom they may talk:
 //
 //	anybody ──8080──▶ token service         anybody ──8080, 9000──▶ edge ──8444──▶ token service
-//	manager, monitoring ──9090──▶ both
+//	manager, monitoring ──9090──▶ both      token service ──▶ its store and identity sources, DNS
 //
-// The public ports are open because an ingress can be anywhere; trustedProxies decides there whom the edge answers. Nothing
-// else goes out: neither workload needs the API server, DNS or the internet.
+// The public ports are open because an ingress can be anywhere; trustedProxies decides there whom the edge answers. A
+// token service calls its shared store, webhooks and OpenID Connect providers, wherever they are, on the ports that its spec
+// names; without any of these it calls nobody. Nothing else goes out: no workload needs the API server.
 func networkPolicies(tsvc *keyturnv1alpha1.TokenService, managerNamespace string) []*networkingv1.NetworkPolicy {
 	names := namesOf(tsvc)
 	tokenService := selectorLabels(tsvc, keyturnv1alpha1.ComponentTokenService)
@@ -45,7 +49,7 @@ func networkPolicies(tsvc *keyturnv1alpha1.TokenService, managerNamespace string
 			{Ports: networkPorts(portPublic)},
 			{Ports: networkPorts(portFeed), From: []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{MatchLabels: edge}}}},
 			internal,
-		}, nil),
+		}, callsOut(tsvc)),
 		policy(names.edge, keyturnv1alpha1.ComponentEdge, edge, []networkingv1.NetworkPolicyIngressRule{
 			{Ports: networkPorts(portPublic, portGRPC)},
 			internal,
@@ -54,6 +58,38 @@ func networkPolicies(tsvc *keyturnv1alpha1.TokenService, managerNamespace string
 		}),
 	}
 }
+
+// callsOut are the ways to a shared store and to the identity sources that are asked; none without them. A port is
+// open to any address, because a policy knows no names. The port of a Service need not be that of its pods, and many
+// networks look at the connection after it was turned to a pod, so to the namespace of a Service every port is open.
+func callsOut(tsvc *keyturnv1alpha1.TokenService) []networkingv1.NetworkPolicyEgressRule {
+	ports, namespaces := map[int32]bool{}, map[string]bool{}
+	for _, called := range outside(tsvc) {
+		ports[called.port] = true
+		if namespace := called.namespace(tsvc.Namespace); namespace != "" {
+			namespaces[namespace] = true
+		}
+	}
+	if len(ports) == 0 {
+		return nil
+	}
+	dns := networkPorts(portDNS)
+	dns = append(dns, networkingv1.NetworkPolicyPort{Protocol: new(corev1.ProtocolUDP), Port: new(intstr.FromInt32(portDNS))})
+	rules := []networkingv1.NetworkPolicyEgressRule{{Ports: networkPorts(slices.Sorted(maps.Keys(ports))...)}, {Ports: dns}}
+	var peers []networkingv1.NetworkPolicyPeer
+	for _, namespace := range slices.Sorted(maps.Keys(namespaces)) {
+		peers = append(peers, networkingv1.NetworkPolicyPeer{
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}},
+		})
+	}
+	if len(peers) > 0 {
+		rules = append(rules, networkingv1.NetworkPolicyEgressRule{To: peers})
+	}
+	return rules
+}
+
+// portDNS is where names are looked up.
+const portDNS = 53
 
 func networkPorts(ports ...int32) []networkingv1.NetworkPolicyPort {
 	var out []networkingv1.NetworkPolicyPort

@@ -18,7 +18,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -164,8 +163,8 @@ func (r *replica) ask(ctx context.Context, reader StatusReader, keySet string) {
 	}
 }
 
-// workloadOwners returns the UIDs that control the pods of the workloads: the StatefulSet of the token service (true)
-// and the ReplicaSets of the edge (false).
+// workloadOwners returns the UIDs that control the pods of the workloads: those of the token service (true), which are its
+// StatefulSet or the ReplicaSets of its Deployment, and the ReplicaSets of the edge (false).
 func (b *base) workloadOwners(ctx context.Context, tsvc *keyturnv1alpha1.TokenService) (map[types.UID]bool, error) {
 	owners := map[types.UID]bool{}
 	names := namesOf(tsvc)
@@ -177,14 +176,18 @@ func (b *base) workloadOwners(ctx context.Context, tsvc *keyturnv1alpha1.TokenSe
 	if err == nil && metav1.IsControlledBy(&set, tsvc) {
 		owners[set.UID] = true
 	}
-	var edge appsv1.Deployment
-	err = b.client.Get(ctx, types.NamespacedName{Namespace: tsvc.Namespace, Name: names.edge}, &edge)
-	switch {
-	case apierrors.IsNotFound(err):
-		return owners, nil
-	case err != nil:
-		return nil, err
-	case !metav1.IsControlledBy(&edge, tsvc):
+	deployments := map[types.UID]bool{}
+	for name, signer := range map[string]bool{names.tokenService: true, names.edge: false} {
+		var found appsv1.Deployment
+		err := b.client.Get(ctx, types.NamespacedName{Namespace: tsvc.Namespace, Name: name}, &found)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, err
+		}
+		if err == nil && metav1.IsControlledBy(&found, tsvc) {
+			deployments[found.UID] = signer
+		}
+	}
+	if len(deployments) == 0 {
 		return owners, nil
 	}
 	var replicaSets appsv1.ReplicaSetList
@@ -192,8 +195,10 @@ func (b *base) workloadOwners(ctx context.Context, tsvc *keyturnv1alpha1.TokenSe
 		return nil, err
 	}
 	for i := range replicaSets.Items {
-		if metav1.IsControlledBy(&replicaSets.Items[i], &edge) {
-			owners[replicaSets.Items[i].UID] = false
+		if of := metav1.GetControllerOf(&replicaSets.Items[i]); of != nil {
+			if signer, ours := deployments[of.UID]; ours {
+				owners[replicaSets.Items[i].UID] = signer
+			}
 		}
 	}
 	return owners, nil

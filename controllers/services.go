@@ -25,8 +25,12 @@ func services(tsvc *keyturnv1alpha1.TokenService) []*corev1.Service {
 			Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP, Selector: selectorLabels(tsvc, component), Ports: ports},
 		}
 	}
+	public := "http"
+	if tsvc.Spec.TLS != nil {
+		public = "https"
+	}
 	return []*corev1.Service{
-		service(names.tokenService, keyturnv1alpha1.ComponentTokenService, port("http", portPublic, "http", "http")),
+		service(names.tokenService, keyturnv1alpha1.ComponentTokenService, port(public, portPublic, "http", public)),
 		service(names.feed, keyturnv1alpha1.ComponentTokenService, port("feed", portFeed, "feed", "https")),
 		service(names.edge, keyturnv1alpha1.ComponentEdge,
 			port("http", portPublic, "http", "http"), port("grpc", portGRPC, "grpc", "kubernetes.io/h2c")),

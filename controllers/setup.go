@@ -27,6 +27,8 @@ type Options struct {
 	Namespace string
 	// Status asks the replicas; by default over HTTP.
 	Status StatusReader
+	// Cluster reads the keys of this cluster's ServiceAccount tokens; by default from the API server.
+	Cluster ClusterReader
 	// Now is the clock; by default time.Now.
 	Now func() time.Time
 	// SteadyPoll is how long a settled object is left alone when no watch reports anything; by default 30 s.
@@ -73,7 +75,12 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	if err != nil {
 		return err
 	}
-	service := &tokenServiceReconciler{base: shared}
+	if options.Cluster == nil {
+		if options.Cluster, err = newAPIServer(mgr.GetConfig()); err != nil {
+			return err
+		}
+	}
+	service := &tokenServiceReconciler{base: shared, cluster: clusterCache{reader: options.Cluster}}
 	err = ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.TokenService{}).
 		Owns(&appsv1.StatefulSet{}).Owns(&appsv1.Deployment{}).Owns(&corev1.Service{}).Owns(&corev1.ServiceAccount{}).Owns(&corev1.Secret{}).
 		Owns(&policyv1.PodDisruptionBudget{}).Owns(&networkingv1.NetworkPolicy{}).

@@ -24,6 +24,7 @@ type tokenServiceReconciler struct {
 	*base
 	nudges  nudges
 	written writtenDocuments
+	cluster clusterCache
 }
 
 // Reconcile implements [reconcile.Reconciler].
@@ -63,8 +64,9 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 	if refs.ring == nil {
 		return pollWaiting, nil
 	}
-	// A source of users that is missing stops its logins only: keys go on rotating, tokens go on verifying.
-	if err := r.checkIdentity(ctx, tsvc, refs, conds); err != nil {
+	r.readCluster(ctx, tsvc, refs)
+	// A Secret that is missing stops what needs it only: keys go on rotating, tokens go on verifying.
+	if err := r.checkOthers(ctx, tsvc, refs, conds); err != nil {
 		return 0, err
 	}
 	tsvc.Status.Endpoints = endpoints(tsvc)
@@ -96,17 +98,8 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 	if err != nil {
 		return 0, err
 	}
-	if err := r.apply(ctx, tsvc, statefulSet(tsvc, r.image)); err != nil {
-		return 0, err
-	}
-	if err := r.apply(ctx, tsvc, deployment(tsvc, r.image)); err != nil {
-		return 0, err
-	}
-	if err := r.apply(ctx, tsvc, disruptionBudget(tsvc)); err != nil {
-		return 0, err
-	}
-	for _, policy := range networkPolicies(tsvc, r.namespace) {
-		if err := r.apply(ctx, tsvc, policy); err != nil {
+	for _, object := range r.workloads(tsvc) {
+		if err := r.apply(ctx, tsvc, object); err != nil {
 			return 0, err
 		}
 	}
@@ -115,6 +108,24 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 	}
 	after, err := r.observeService(ctx, tsvc, conds, documents, replicas)
 	return after, errors.Join(err, documents.unsigned)
+}
+
+// workloads are the pods of the TokenService and what guards them, in the order in which they are applied.
+func (r *tokenServiceReconciler) workloads(tsvc *keyturnv1alpha1.TokenService) []client.Object {
+	var all []client.Object
+	if shared(tsvc) {
+		all = append(all, tokenServiceDeployment(tsvc, r.image))
+	} else {
+		all = append(all, statefulSet(tsvc, r.image))
+	}
+	all = append(all, deployment(tsvc, r.image))
+	for _, budget := range disruptionBudgets(tsvc) {
+		all = append(all, budget)
+	}
+	for _, policy := range networkPolicies(tsvc, r.namespace) {
+		all = append(all, policy)
+	}
+	return all
 }
 
 // resolve reads everything that the TokenService refers to. Nothing is made in place of what is missing.
@@ -149,38 +160,21 @@ func (r *tokenServiceReconciler) resolve(ctx context.Context, tsvc *keyturnv1alp
 	return refs, nil
 }
 
-// checkIdentity reports on the identity sources.
-func (r *tokenServiceReconciler) checkIdentity(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, refs *resolved, conds conditions) error {
-	for _, source := range tsvc.Spec.Identity {
-		err := r.checkUsers(ctx, tsvc.Namespace, &source)
-		if s, ok := asStopped(err); ok {
-			conds.bad(s.condition, s.reason, "%s", s.message)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+// checkOthers reports on what the TokenService needs of others: the Secrets, and the cluster's keys.
+func (r *tokenServiceReconciler) checkOthers(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, refs *resolved, conds conditions) error {
+	err := r.checkReferences(ctx, tsvc)
+	if err == nil {
+		err = refs.clusterTrouble
 	}
-	conds.good(keyturnv1alpha1.ConditionResolvedRefs, keyturnv1alpha1.ReasonResolved,
-		"SigningKeySet %s, TokenPolicy %s and the identity Secrets exist", refs.set.Name, refs.policy.Name)
-	return nil
-}
-
-// checkUsers looks whether the Secret of an identity source is there and has the key that the source reads. Its
-// content is the token service's to judge.
-func (r *tokenServiceReconciler) checkUsers(ctx context.Context, namespace string, source *keyturnv1alpha1.IdentitySource) error {
-	name := source.HTPasswd.SecretRef.Name
-	var secret corev1.Secret
-	err := r.live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &secret)
-	if apierrors.IsNotFound(err) {
-		return stop(keyturnv1alpha1.ConditionResolvedRefs, keyturnv1alpha1.ReasonRefNotFound, "identity %q: there is no Secret %q in namespace %s: create it with the key htpasswd", source.Name, name, namespace)
+	if s, ok := asStopped(err); ok {
+		conds.bad(s.condition, s.reason, "%s", s.message)
+		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if len(secret.Data["htpasswd"]) == 0 {
-		return stop(keyturnv1alpha1.ConditionResolvedRefs, keyturnv1alpha1.ReasonSecretInvalid, "identity %q: Secret %q has no key htpasswd: add it with one name:hash a line", source.Name, name)
-	}
+	conds.good(keyturnv1alpha1.ConditionResolvedRefs, keyturnv1alpha1.ReasonResolved,
+		"SigningKeySet %s, TokenPolicy %s and every Secret that is named exist", refs.set.Name, refs.policy.Name)
 	return nil
 }
 

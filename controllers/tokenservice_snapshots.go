@@ -37,9 +37,12 @@ func (d *documents) revision(signer bool) int64 {
 // whatever a token service may do by its new document, the edges must be able to accept.
 func (r *tokenServiceReconciler) ensureSnapshots(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, refs *resolved, replicas []replica, feed string) (*documents, error) {
 	names := namesOf(tsvc)
-	current, err := r.issuerInForce(ctx, tsvc)
+	current, ours, err := r.issuerInForce(ctx, tsvc)
 	if err != nil {
 		return nil, err
+	}
+	if refs.cluster == nil && takesCluster(tsvc) && ours {
+		refs.cluster = lastGood(current)
 	}
 	signing, noKey := r.signingKey(ctx, refs, current)
 	if _, lost := asStopped(noKey); noKey != nil && !lost {
@@ -170,17 +173,18 @@ func full(err error) error {
 	return err
 }
 
-// issuerInForce reads the stored issuer document, nil if there is none that can be read.
-func (r *tokenServiceReconciler) issuerInForce(ctx context.Context, tsvc *keyturnv1alpha1.TokenService) (*snapshot.Issuer, error) {
+// issuerInForce reads the stored issuer document, nil if there is none that can be read. ours tells whether it is as it was
+// written last, and not edited since.
+func (r *tokenServiceReconciler) issuerInForce(ctx context.Context, tsvc *keyturnv1alpha1.TokenService) (found *snapshot.Issuer, ours bool, err error) {
 	secret, err := r.ownedSecret(ctx, tsvc, namesOf(tsvc).issuerSnapshot)
 	if err != nil || secret == nil {
-		return nil, err
+		return nil, false, err
 	}
 	doc, err := snapshot.DecodeIssuer(secret.Data[snapshotKey])
 	if err != nil {
-		return nil, nil //nolint:nilerr // an edited document is replaced
+		return nil, false, nil //nolint:nilerr // an edited document is replaced
 	}
-	return &doc, nil
+	return &doc, digestOf(secret.Data[snapshotKey]) == tsvc.Status.IssuerDigest, nil
 }
 
 // grantedTTL is the lifetime that token services may grant now: the policy's, but never more than recorded, which is what

@@ -92,7 +92,11 @@ func storeCondition(conds conditions, replicas []replica) {
 		}
 		asked++
 		if !replicas[i].status.StoreReachable {
-			conds.bad(kind, keyturnv1alpha1.ReasonStoreUnavailable, "%s cannot read or write its store: login, refresh and logout answer 503; look at its volume and its log", replicas[i].pod.Name)
+			why := replicas[i].status.StoreReason
+			if why == "" {
+				why = "look at its volume or the store's server, and at its log"
+			}
+			conds.bad(kind, keyturnv1alpha1.ReasonStoreUnavailable, "%s cannot read or write its store: login, refresh and logout answer 503; %s", replicas[i].pod.Name, why)
 			return
 		}
 	}
@@ -118,8 +122,8 @@ func addressCondition(conds conditions, replicas []replica) {
 func (r *tokenServiceReconciler) availableCondition(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, conds conditions) (bool, error) {
 	const kind = keyturnv1alpha1.ConditionAvailable
 	names := namesOf(tsvc)
-	var set appsv1.StatefulSet
-	if err := r.client.Get(ctx, types.NamespacedName{Namespace: tsvc.Namespace, Name: names.tokenService}, &set); client.IgnoreNotFound(err) != nil {
+	ready, workload, err := r.readyTokenServices(ctx, tsvc)
+	if err != nil {
 		return false, err
 	}
 	var edge appsv1.Deployment
@@ -127,15 +131,28 @@ func (r *tokenServiceReconciler) availableCondition(ctx context.Context, tsvc *k
 		return false, err
 	}
 	switch {
-	case set.Status.ReadyReplicas == 0:
-		conds.bad(kind, keyturnv1alpha1.ReasonWorkloadUnavailable, "no token service is ready: nobody can log in, refresh or log out; kubectl describe statefulset %s", names.tokenService)
+	case ready == 0:
+		conds.bad(kind, keyturnv1alpha1.ReasonWorkloadUnavailable, "no token service is ready: nobody can log in, refresh or log out; kubectl describe %s %s", workload, names.tokenService)
 	case edge.Status.ReadyReplicas == 0:
 		conds.bad(kind, keyturnv1alpha1.ReasonWorkloadUnavailable, "no edge is ready: every request is refused; kubectl describe deployment %s", names.edge)
 	default:
-		conds.good(kind, keyturnv1alpha1.ReasonAsExpected, "%d token services and %d edges are ready", set.Status.ReadyReplicas, edge.Status.ReadyReplicas)
+		conds.good(kind, keyturnv1alpha1.ReasonAsExpected, "%d token services and %d edges are ready", ready, edge.Status.ReadyReplicas)
 		return true, nil
 	}
 	return false, nil
+}
+
+// readyTokenServices counts them, and says what kind of workload they are.
+func (r *tokenServiceReconciler) readyTokenServices(ctx context.Context, tsvc *keyturnv1alpha1.TokenService) (ready int32, workload string, err error) {
+	name := types.NamespacedName{Namespace: tsvc.Namespace, Name: namesOf(tsvc).tokenService}
+	if shared(tsvc) {
+		var several appsv1.Deployment
+		err = r.client.Get(ctx, name, &several)
+		return several.Status.ReadyReplicas, "deployment", client.IgnoreNotFound(err)
+	}
+	var one appsv1.StatefulSet
+	err = r.client.Get(ctx, name, &one)
+	return one.Status.ReadyReplicas, "statefulset", client.IgnoreNotFound(err)
 }
 
 // sumUpService derives Ready from how the reconcile ended and from the other conditions: the gravest first.

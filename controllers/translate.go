@@ -94,6 +94,10 @@ type resolved struct {
 	policy *keyturnv1alpha1.TokenPolicy
 	// ring is nil while the set's controller has not looked yet at what is stored.
 	ring *keys.Ring
+	// cluster are the keys of this cluster's ServiceAccount tokens, nil while they are not needed or never were read.
+	cluster *clusterKeys
+	// clusterTrouble says why they cannot be read, and for how long; nil if they can, or could a short while ago.
+	clusterTrouble error
 }
 
 // edgeDocument compiles the document of the edge. feedAddress is the cluster address of the revocation feed.
@@ -103,7 +107,7 @@ func edgeDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, signing, f
 	for _, k := range refs.ring.Keys {
 		longest = max(longest, k.MaxTTL) // a token signed before the TTL was lowered is still good
 	}
-	return snapshot.Edge{
+	doc := snapshot.Edge{
 		Header:            header(tsvc, snapshot.EdgeFormat),
 		Keys:              publicKeys(refs.set, refs.ring, signing),
 		Audiences:         policy.AccessToken.Audiences,
@@ -114,6 +118,10 @@ func edgeDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, signing, f
 		MaxPropagation:    snapshot.Duration(policy.Revocation.MaxPropagation.Duration),
 		OnStaleRevocation: string(tsvc.Spec.Edge.OnStaleRevocations),
 	}
+	if withCookies(policy) {
+		doc.AccessCookie = snapshot.AccessCookie
+	}
+	return doc
 }
 
 // issuerDocument compiles the document of the token service, without the private half of the signing key. ttl is the lifetime that the
@@ -137,11 +145,12 @@ func issuerDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, signing 
 			MaxFamiliesPerUser: int(policy.RefreshToken.MaxFamiliesPerUser),
 		},
 		LoginLimit:     snapshot.RateLimit{Limit: int(policy.Login.RateLimit.Limit), Window: snapshot.Duration(policy.Login.RateLimit.Window.Duration)},
+		FailureLimit:   failureLimit(&policy.Login.FailureLimit),
+		Browser:        browser(policy),
 		MaxPropagation: snapshot.Duration(policy.Revocation.MaxPropagation.Duration),
+		Identity:       identity(tsvc.Spec.Identity, refs.cluster),
+		Clients:        clients(tsvc.Spec.Clients),
 		TrustedProxies: prefixes(tsvc.Spec.TrustedProxies),
-	}
-	for _, source := range tsvc.Spec.Identity {
-		doc.Identity = append(doc.Identity, snapshot.IdentitySource{Name: source.Name, SubjectPrefix: source.SubjectPrefix, Htpasswd: &snapshot.Htpasswd{}})
 	}
 	return doc
 }

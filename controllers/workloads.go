@@ -3,6 +3,7 @@ package controllers
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +20,9 @@ const (
 	dirSnapshot = "/etc/keyturn/snapshot"
 	dirFeed     = "/etc/keyturn/feed"
 	dirIdentity = "/etc/keyturn/identity"
+	dirStore    = "/etc/keyturn/store"
+	dirClients  = "/etc/keyturn/clients"
+	dirTLS      = "/etc/keyturn/tls"
 	dirData     = "/var/lib/keyturn"
 )
 
@@ -26,27 +30,8 @@ const (
 // processes must not open one file.
 func statefulSet(tsvc *keyturnv1alpha1.TokenService, image string) *appsv1.StatefulSet {
 	names := namesOf(tsvc)
-	pod := podTemplate(tsvc, keyturnv1alpha1.ComponentTokenService, tsvc.Spec.PodTemplate.TokenService, image)
+	pod := tokenServicePod(tsvc, image, "--data-dir="+dirData)
 	container := &pod.Spec.Containers[0]
-	container.Name = "tokenservice"
-	container.Command = []string{"/tokenservice"}
-	container.Args = []string{
-		"--snapshot=" + dirSnapshot + "/" + snapshotKey,
-		"--feed-dir=" + dirFeed,
-		"--identity-dir=" + dirIdentity,
-		"--data-dir=" + dirData,
-		"--listen=" + listen(portPublic),
-		"--feed-listen=" + listen(portFeed),
-		"--internal-listen=" + listen(portInternal),
-	}
-	container.Ports = []corev1.ContainerPort{
-		{Name: "http", ContainerPort: portPublic, Protocol: corev1.ProtocolTCP},
-		{Name: "feed", ContainerPort: portFeed, Protocol: corev1.ProtocolTCP},
-		{Name: "internal", ContainerPort: portInternal, Protocol: corev1.ProtocolTCP},
-	}
-	mountSecret(&pod.Spec, "snapshot", names.issuerSnapshot, dirSnapshot)
-	mountSecret(&pod.Spec, "feed", names.feedServer, dirFeed)
-	mountIdentity(&pod.Spec, tsvc.Spec.Identity)
 	container.VolumeMounts = append(container.VolumeMounts, corev1.VolumeMount{Name: "data", MountPath: dirData})
 	store := tsvc.Spec.Store.Embedded
 	return &appsv1.StatefulSet{
@@ -70,7 +55,49 @@ func statefulSet(tsvc *keyturnv1alpha1.TokenService, image string) *appsv1.State
 	}
 }
 
-// deployment is the edge. A new pod is ready before an old one goes.
+// tokenServiceDeployment is the token service on a shared store.
+func tokenServiceDeployment(tsvc *keyturnv1alpha1.TokenService, image string) *appsv1.Deployment {
+	pod := tokenServicePod(tsvc, image, "--store="+storeURL(tsvc), "--store-dir="+dirStore)
+	mountStore(&pod.Spec, tsvc)
+	return surged(tsvc, namesOf(tsvc).tokenService, keyturnv1alpha1.ComponentTokenService, tsvc.Spec.Replicas, pod)
+}
+
+// tokenServicePod is what a token service needs whatever its store is. store are the arguments that say which.
+func tokenServicePod(tsvc *keyturnv1alpha1.TokenService, image string, store ...string) corev1.PodTemplateSpec {
+	names := namesOf(tsvc)
+	pod := podTemplate(tsvc, keyturnv1alpha1.ComponentTokenService, tsvc.Spec.PodTemplate.TokenService, image)
+	container := &pod.Spec.Containers[0]
+	container.Name = "tokenservice"
+	container.Command = []string{"/tokenservice"}
+	container.Args = slices.Concat([]string{
+		"--snapshot=" + dirSnapshot + "/" + snapshotKey,
+		"--feed-dir=" + dirFeed,
+		"--identity-dir=" + dirIdentity,
+	}, store, []string{
+		"--listen=" + listen(portPublic),
+		"--feed-listen=" + listen(portFeed),
+		"--internal-listen=" + listen(portInternal),
+	})
+	if len(tsvc.Spec.Clients) > 0 {
+		container.Args = append(container.Args, "--client-dir="+dirClients)
+	}
+	if tsvc.Spec.TLS != nil {
+		container.Args = append(container.Args, "--tls-dir="+dirTLS)
+	}
+	container.Ports = []corev1.ContainerPort{
+		{Name: "http", ContainerPort: portPublic, Protocol: corev1.ProtocolTCP},
+		{Name: "feed", ContainerPort: portFeed, Protocol: corev1.ProtocolTCP},
+		{Name: "internal", ContainerPort: portInternal, Protocol: corev1.ProtocolTCP},
+	}
+	mountSecret(&pod.Spec, "snapshot", names.issuerSnapshot, dirSnapshot)
+	mountSecret(&pod.Spec, "feed", names.feedServer, dirFeed)
+	mountIdentity(&pod.Spec, tsvc.Spec.Identity)
+	mountClients(&pod.Spec, tsvc.Spec.Clients)
+	mountTLS(&pod.Spec, tsvc.Spec.TLS)
+	return pod
+}
+
+// deployment is the edge.
 func deployment(tsvc *keyturnv1alpha1.TokenService, image string) *appsv1.Deployment {
 	names := namesOf(tsvc)
 	pod := podTemplate(tsvc, keyturnv1alpha1.ComponentEdge, tsvc.Spec.PodTemplate.Edge, image)
@@ -91,11 +118,16 @@ func deployment(tsvc *keyturnv1alpha1.TokenService, image string) *appsv1.Deploy
 	}
 	mountSecret(&pod.Spec, "snapshot", names.edgeSnapshot, dirSnapshot)
 	mountSecret(&pod.Spec, "feed", names.feedClient, dirFeed)
+	return surged(tsvc, names.edge, keyturnv1alpha1.ComponentEdge, tsvc.Spec.Edge.Replicas, pod)
+}
+
+// surged is a Deployment in which a new pod is ready before an old one goes.
+func surged(tsvc *keyturnv1alpha1.TokenService, name, component string, replicas int32, pod corev1.PodTemplateSpec) *appsv1.Deployment {
 	return &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Name: names.edge, Namespace: tsvc.Namespace, Labels: objectLabels(tsvc, keyturnv1alpha1.ComponentEdge)},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: tsvc.Namespace, Labels: objectLabels(tsvc, component)},
 		Spec: appsv1.DeploymentSpec{
-			Replicas: new(tsvc.Spec.Edge.Replicas),
-			Selector: &metav1.LabelSelector{MatchLabels: selectorLabels(tsvc, keyturnv1alpha1.ComponentEdge)},
+			Replicas: new(replicas),
+			Selector: &metav1.LabelSelector{MatchLabels: selectorLabels(tsvc, component)},
 			Strategy: appsv1.DeploymentStrategy{
 				Type:          appsv1.RollingUpdateDeploymentStrategyType,
 				RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: new(intstr.FromInt32(0)), MaxSurge: new(intstr.FromInt32(1))},
@@ -105,19 +137,27 @@ func deployment(tsvc *keyturnv1alpha1.TokenService, image string) *appsv1.Deploy
 	}
 }
 
-// disruptionBudget keeps a drain of nodes from taking edges faster than they come back. A budget that a single edge
-// could never meet would block every drain, so it counts who is away. The token service on the embedded store has
-// none: it is one, and a drain must be able to move it.
-func disruptionBudget(tsvc *keyturnv1alpha1.TokenService) *policyv1.PodDisruptionBudget {
-	return &policyv1.PodDisruptionBudget{
-		ObjectMeta: metav1.ObjectMeta{Name: namesOf(tsvc).edge, Namespace: tsvc.Namespace, Labels: objectLabels(tsvc, keyturnv1alpha1.ComponentEdge)},
-		Spec: policyv1.PodDisruptionBudgetSpec{
-			MaxUnavailable: new(intstr.FromInt32(1)),
-			Selector:       &metav1.LabelSelector{MatchLabels: selectorLabels(tsvc, keyturnv1alpha1.ComponentEdge)},
-			// An edge that is not ready serves nobody: evicting it makes nothing worse.
-			UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow),
-		},
+// disruptionBudgets keep a drain of nodes from taking pods faster than they come back. A budget that a single pod could
+// never meet would block every drain, so each counts who is away. The token service has one where it is several; the one
+// on the embedded store must be movable by a drain. A budget that is left from more replicas blocks nothing.
+func disruptionBudgets(tsvc *keyturnv1alpha1.TokenService) []*policyv1.PodDisruptionBudget {
+	budget := func(name, component string) *policyv1.PodDisruptionBudget {
+		return &policyv1.PodDisruptionBudget{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: tsvc.Namespace, Labels: objectLabels(tsvc, component)},
+			Spec: policyv1.PodDisruptionBudgetSpec{
+				MaxUnavailable: new(intstr.FromInt32(1)),
+				Selector:       &metav1.LabelSelector{MatchLabels: selectorLabels(tsvc, component)},
+				// One that is not ready serves nobody: evicting it makes nothing worse.
+				UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow),
+			},
+		}
 	}
+	names := namesOf(tsvc)
+	budgets := []*policyv1.PodDisruptionBudget{budget(names.edge, keyturnv1alpha1.ComponentEdge)}
+	if shared(tsvc) && tsvc.Spec.Replicas > 1 {
+		budgets = append(budgets, budget(names.tokenService, keyturnv1alpha1.ComponentTokenService))
+	}
+	return budgets
 }
 
 // podTemplate is what both workloads share: restricted pod security, probes, resources and the user's overlay. The
@@ -182,32 +222,6 @@ func probe(path string, period, failures int32) *corev1.Probe {
 		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString("internal"), Scheme: corev1.URISchemeHTTP}},
 		PeriodSeconds: period, FailureThreshold: failures, TimeoutSeconds: 2, SuccessThreshold: 1,
 	}
-}
-
-func mountSecret(pod *corev1.PodSpec, volume, secret, path string) {
-	mount(pod, volume, path, corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: secret, DefaultMode: new(int32(0o440))}})
-}
-
-// mountIdentity mounts the users of every source, one directory each. They are optional: without its Secret a source
-// fails with 503, while the public keys, refresh of others and logout go on.
-func mountIdentity(pod *corev1.PodSpec, sources []keyturnv1alpha1.IdentitySource) {
-	projected := &corev1.ProjectedVolumeSource{DefaultMode: new(int32(0o440))}
-	for _, source := range sources {
-		projected.Sources = append(projected.Sources, corev1.VolumeProjection{Secret: &corev1.SecretProjection{
-			LocalObjectReference: corev1.LocalObjectReference{Name: source.HTPasswd.SecretRef.Name},
-			Items: []corev1.KeyToPath{
-				{Key: "htpasswd", Path: source.Name + "/htpasswd"},
-				{Key: "roles", Path: source.Name + "/roles"},
-			},
-			Optional: new(true),
-		}})
-	}
-	mount(pod, "identity", dirIdentity, corev1.VolumeSource{Projected: projected})
-}
-
-func mount(pod *corev1.PodSpec, volume, path string, source corev1.VolumeSource) {
-	pod.Volumes = append(pod.Volumes, corev1.Volume{Name: volume, VolumeSource: source})
-	pod.Containers[0].VolumeMounts = append(pod.Containers[0].VolumeMounts, corev1.VolumeMount{Name: volume, MountPath: path, ReadOnly: true})
 }
 
 func resourcesOf(overlay keyturnv1alpha1.Resources) corev1.ResourceRequirements {
