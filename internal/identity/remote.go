@@ -102,6 +102,15 @@ func sameFiles(a, b []os.FileInfo) bool {
 	return true
 }
 
+// close gives the connections back that nothing uses any more.
+func (r *remote) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.current != nil {
+		r.current.client.CloseIdleConnections()
+	}
+}
+
 // read reads the files. No error quotes them.
 func (r *remote) read() (*peer, error) {
 	content := map[string][]byte{}
@@ -204,11 +213,19 @@ func checkURL(text string, query bool) error {
 		return errors.New("must not have a user name, a password or a fragment, and that of an issuer no query: put credentials into files")
 	}
 	host := strings.ToLower(u.Hostname())
-	address := net.ParseIP(host)
-	inside := host == "localhost" || address != nil && address.IsLoopback() ||
-		strings.HasSuffix(host, ".svc") || strings.HasSuffix(host, ".svc.cluster.local")
+	inside := isLoopback(text) || strings.HasSuffix(host, ".svc") || strings.HasSuffix(host, ".svc.cluster.local")
 	if u.Scheme != "https" && (u.Scheme != "http" || !inside) {
 		return errors.New("must be https; http is for loopback hosts and Services of the cluster (NAME.NAMESPACE.svc) only")
 	}
 	return nil
+}
+
+// isLoopback tells whether the URL's host is this machine, or this pod.
+func isLoopback(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil {
+		return false
+	}
+	address := net.ParseIP(u.Hostname())
+	return strings.EqualFold(u.Hostname(), "localhost") || address != nil && address.IsLoopback()
 }
