@@ -46,6 +46,7 @@ type rig struct {
 	log      *logBuffer
 	backend  store.Store // what the service uses, if not store
 	server   *httptest.Server
+	note     func(seen) // is told every answer, if not nil
 }
 
 type clock struct {
@@ -144,7 +145,7 @@ func (r *rig) open() {
 		Hasher: identity.NewHasher(2, 200), Log: slog.New(slog.NewJSONHandler(r.log, nil)), Now: r.clock.Now, Instance: "tokenservice-0",
 	})
 	r.server = httptest.NewUnstartedServer(nil)
-	r.server.Config = NewServer(r.service.Public())
+	r.server.Config = NewServer(checked(r, r.service.Public(), r.note))
 	r.server.Start()
 	r.url = r.server.URL
 	r.Cleanup(r.close)
