@@ -1,7 +1,11 @@
 // Command tokenservice logs users in, refreshes and ends their sessions, and publishes the keys that verify tokens.
 //
-// It needs no Kubernetes: a snapshot document, a directory for its store and, for users in files, a directory of
-// htpasswd sources are all it reads. See docs/design.md, section 4.
+// It needs no Kubernetes: a snapshot document, a store (a file of its own, or a Redis or PostgreSQL server that it shares
+// with other token services) and directories with the secrets that the document names are all it reads. See
+// docs/design.md, sections 4 and 8.
+//
+// It starts also while a shared store is down, and is not ready then: a proxy that has another replica should use that,
+// and one that has none has a 503 to show either way. Who can still reach it gets the keys and the discovery documents.
 package main
 
 import (
@@ -33,10 +37,11 @@ func main() {
 
 // options are the flags.
 type options struct {
-	snapshot, identityDir, dataDir, feedDir string
-	listen, internalListen, feedListen      string
-	instance                                string
-	grace                                   time.Duration
+	snapshot, identityDir, clientDir, tlsDir string
+	store, storeDir, dataDir, feedDir        string
+	listen, internalListen, feedListen       string
+	instance                                 string
+	grace                                    time.Duration
 }
 
 func command() *cobra.Command {
@@ -51,7 +56,11 @@ func command() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.snapshot, "snapshot", "/var/run/keyturn/snapshot/snapshot", "file with the issuer snapshot")
-	f.StringVar(&o.identityDir, "identity-dir", "/var/run/keyturn/identity", "directory with one directory an htpasswd source")
+	f.StringVar(&o.identityDir, "identity-dir", "/var/run/keyturn/identity", "directory with one directory for each identity source")
+	f.StringVar(&o.clientDir, "client-dir", "", "directory with <id>/secret for each OAuth client; without it no client can prove who it is")
+	f.StringVar(&o.tlsDir, "tls-dir", "", "directory with tls.crt and tls.key of the public port; without it that port speaks clear text")
+	f.StringVar(&o.store, "store", embeddedStore, "the session store: embedded, or redis://, rediss:// or postgres:// with host and options, without credentials")
+	f.StringVar(&o.storeDir, "store-dir", "", "directory with username, password, sentinel-password, ca.crt, tls.crt and tls.key for the store, each optional")
 	f.StringVar(&o.dataDir, "data-dir", "/var/lib/keyturn", "directory of the embedded store")
 	f.StringVar(&o.feedDir, "feed-dir", "", "directory with tls.crt, tls.key and token of the revocation feed; without it the feed listens on loopback only")
 	f.StringVar(&o.listen, "listen", ":8080", "address of the public port")
