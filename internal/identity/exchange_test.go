@@ -113,7 +113,9 @@ func TestExchangeVariants(t *testing.T) {
 			for i := range 60 {
 				f.payload[fmt.Sprintf("c%02d", i)] = "v"
 			}
-		}, func(u User) bool { return len(u.Claims) == MaxClaims && u.Claims["c31"] == "v" && u.Claims["c32"] == "" }},
+		}, func(u User) bool {
+			return len(u.Claims) == MaxClaims && u.Claims["c31"] == "v" && u.Claims["c32"] == ""
+		}},
 		"claims that are none": {nil, func(f *forged) {
 			f.payload["user_id"], f.payload["Role"], f.payload["scope"] = "root", "root", "root"
 			f.payload["1st"], f.payload["long"], f.payload["ctl"] = "x", strings.Repeat("x", 257), "a\nb"
