@@ -46,6 +46,8 @@ func (u *upstream) Exchange(ctx context.Context, subjectTokenType string, token 
 	switch name := token.Reveal(); {
 	case ctx.Err() != nil:
 		return identity.User{}, ctx.Err()
+	case token.Reveal() == "slow":
+		return identity.User{}, context.DeadlineExceeded
 	case u.down.Load():
 		return identity.User{}, identity.ErrUnavailable
 	case subjectTokenType == "urn:ietf:params:oauth:token-type:id_token" && name == "alice":
