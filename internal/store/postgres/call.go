@@ -24,8 +24,10 @@ type call struct {
 	// id and floor are what was known before the transaction began.
 	id    string
 	floor uint64
-	// state is the row meta as [call.begin] found it.
+	// state is the row meta as [call.begin] or [call.read] found it.
 	state state
+	// standby tells whether commits wait for a standby.
+	standby bool
 	// committing is set when the COMMIT may have reached the server.
 	committing bool
 	// wrote is the newest number that was written, entry the newest of an entry; 0 for none.
@@ -132,8 +134,8 @@ func (c *call) read(ctx context.Context, queue func(b *pgx.Batch)) error {
 }
 
 func (c *call) lookAtState(b *pgx.Batch) {
-	b.Queue("SELECT id, last, last_revocation, all_before FROM meta").QueryRow(func(row pgx.Row) error {
-		return row.Scan(&c.state.id, &c.state.last, &c.state.lastRevocation, &c.state.allBefore)
+	b.Queue("SELECT id, last, last_revocation, all_before, current_setting('synchronous_standby_names') <> '' FROM meta").QueryRow(func(row pgx.Row) error {
+		return row.Scan(&c.state.id, &c.state.last, &c.state.lastRevocation, &c.state.allBefore, &c.standby)
 	})
 }
 
@@ -147,17 +149,25 @@ func (c *call) same() error {
 
 // commit runs queries and the COMMIT in one round trip, so that locks taken here wait for no client.
 func (c *call) commit(ctx context.Context, queue func(b *pgx.Batch)) error {
+	tag := ""
+	err := c.write(ctx, func(b *pgx.Batch) {
+		queue(b)
+		b.Queue("COMMIT").Exec(func(t pgconn.CommandTag) error { tag = t.String(); return nil })
+	})
+	if err == nil && tag != "COMMIT" {
+		return reasonError("the server rolled back")
+	}
+	return err
+}
+
+// write runs queries that commit, or a single one outside of a transaction, which commits by itself.
+func (c *call) write(ctx context.Context, queue func(b *pgx.Batch)) error {
 	var b pgx.Batch
 	queue(&b)
-	tag := ""
-	b.Queue("COMMIT").Exec(func(t pgconn.CommandTag) error { tag = t.String(); return nil })
 	delete(c.conn.PgConn().CustomData(), warned)
 	c.committing = true
 	if err := c.conn.SendBatch(ctx, &b).Close(); err != nil {
 		return absent(err)
-	}
-	if tag != "COMMIT" {
-		return reasonError("the server rolled back")
 	}
 	// A wait for the standby that was cut short is no error to the server: it warns, and answers COMMIT.
 	if c.conn.PgConn().CustomData()[warned] != nil {
@@ -166,12 +176,14 @@ func (c *call) commit(ctx context.Context, queue func(b *pgx.Batch)) error {
 	return nil
 }
 
-// known ends a transaction that found its work done by an earlier one. That one may still be on its way to the
-// synchronous standby; a commit behind it waits for both.
+// known ends an operation that found its work done by an earlier one. That one may still be on its way to the standby;
+// a commit behind it waits for both.
 func (c *call) known(ctx context.Context) error {
-	return c.commit(ctx, func(b *pgx.Batch) {
-		b.Queue("SELECT CASE WHEN current_setting('synchronous_standby_names') <> '' THEN pg_logical_emit_message(true, 'keyturn', '')::text END")
-	})
+	if !c.standby {
+		return nil
+	}
+	c.end()
+	return c.write(ctx, func(b *pgx.Batch) { b.Queue("SELECT pg_logical_emit_message(true, 'keyturn', '')::text") })
 }
 
 // endTimeout bounds a rollback. Where it fails the pool drops the connection, and the server rolls back.

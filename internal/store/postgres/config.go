@@ -43,7 +43,7 @@ const (
 const (
 	operationTimeout = 2 * time.Second
 	connectTimeout   = 2 * time.Second
-	maxConnections   = 16
+	maxConnections   = 8
 )
 
 // target is a parsed URL.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/keyturn/keyturn/internal/revocation"
 	"github.com/keyturn/keyturn/internal/store"
@@ -133,52 +134,116 @@ func (s *Store) Inspect(ctx context.Context, token store.Token, now time.Time, w
 	return result, err
 }
 
-// Rotate implements [store.Families].
+// optimism is how often a rotation is tried without a lock. Each time that it fails somebody else has got on.
+const optimism = 4
+
+// Rotate implements [store.Families]. It reads the family, decides, and writes if the family is still what was read: no
+// lock waits for a client. Where that goes wrong again and again, or a reuse revokes, it locks the family first.
 func (s *Store) Rotate(ctx context.Context, request store.RotateRequest) (store.RotateResult, error) {
-	key, presented := request.Token.Family(), request.Token.Hash()
-	successor := request.Token.Next()
-	sealed := request.Token.Seal(successor)
-	var result store.RotateResult
+	r := rotation{RotateRequest: request, successor: request.Token.Next()}
+	r.sealed = request.Token.Seal(r.successor)
 	err := s.do(ctx, true, func(ctx context.Context, c *call) error {
-		result = store.RotateResult{}
-		var f stored
-		if err := c.begin(ctx, func(b *pgx.Batch) { f.queueOne(b, "key = $1 FOR UPDATE", key[:]) }); err != nil || !f.found {
-			return err
-		}
-		result.Outcome = f.Judge(presented, request.Now, request.Limits.RetryWindow, c.state.allBefore)
-		var err error
-		switch result.Outcome {
-		case store.Rotated:
-			f.Previous, f.Current, f.Successor = f.Current, successor.Hash(), sealed
-			f.Generation++
-			f.LastUsed, f.IdleExpiry = request.Now, request.Now.Add(request.Limits.Idle)
-			result.Successor = successor
-			err = f.keep(ctx, c, request.AccessExpiry, true)
-		case store.Retried:
-			if result.Successor, err = request.Token.Unseal(f.Successor); err == nil {
-				err = f.keep(ctx, c, request.AccessExpiry, false)
+		for range optimism {
+			if done, err := r.optimistic(ctx, c); done || err != nil {
+				return err
 			}
-		case store.Reused:
-			err = s.revoke(ctx, c, &f, request.Limits.Retention.From(request.Now, f.AccessExpiry))
-		default: // nothing to write: expired or revoked
+			if r.result.Outcome == store.Reused {
+				break
+			}
 		}
-		result.Family = f.Family
-		return err
+		return r.locked(ctx, c, s)
 	})
 	if err != nil {
 		return store.RotateResult{}, err
 	}
-	return result, nil
+	return r.result, nil
 }
 
-// keep remembers the latest expiry and commits the family if that, or anything else of it, changed. Where nothing did, a
-// barrier makes sure that what the retry repeats is where it must be.
-func (f *stored) keep(ctx context.Context, c *call, expiry time.Time, changed bool) error {
-	if expiry.After(f.AccessExpiry) {
-		f.AccessExpiry, changed = expiry, true
+// rotation is one token presented.
+type rotation struct {
+	store.RotateRequest
+	successor store.Token
+	sealed    []byte
+	result    store.RotateResult
+}
+
+// judge decides and changes the family that was read; changed tells whether there is something to write.
+func (r *rotation) judge(f *stored, allBefore uint64) (changed bool, err error) {
+	r.result = store.RotateResult{}
+	if !f.found {
+		return false, nil
 	}
-	if !changed {
+	r.result.Outcome = f.Judge(r.Token.Hash(), r.Now, r.Limits.RetryWindow, allBefore)
+	switch r.result.Outcome {
+	case store.Rotated:
+		f.Previous, f.Current, f.Successor = f.Current, r.successor.Hash(), r.sealed
+		f.Generation++
+		f.LastUsed, f.IdleExpiry = r.Now, r.Now.Add(r.Limits.Idle)
+		r.result.Successor, changed = r.successor, true
+	case store.Retried:
+		r.result.Successor, err = r.Token.Unseal(f.Successor)
+	default: // a reuse is written by the caller
+		r.result.Family = f.Family
+		return false, nil
+	}
+	if r.AccessExpiry.After(f.AccessExpiry) {
+		f.AccessExpiry, changed = r.AccessExpiry, true
+	}
+	r.result.Family = f.Family
+	return changed, err
+}
+
+// optimistic tells whether the rotation is done.
+func (r *rotation) optimistic(ctx context.Context, c *call) (done bool, err error) {
+	var f stored
+	key := r.Token.Family()
+	if err := c.read(ctx, func(b *pgx.Batch) { f.queueOne(b, "key = $1", key[:]) }); err != nil {
+		return false, err
+	}
+	changed, err := r.judge(&f, c.state.allBefore)
+	switch {
+	case err != nil:
+		return false, err
+	case r.result.Outcome == store.Reused:
+		return false, nil
+	case r.result.Outcome == store.Retried && !changed:
+		return true, c.known(ctx)
+	case !changed:
+		return true, nil
+	}
+	text, err := document(f.Family)
+	if err != nil {
+		return false, err
+	}
+	err = c.write(ctx, func(b *pgx.Batch) {
+		b.Queue("UPDATE families SET family = $2, ends = $3 WHERE key = $1 AND family = $4 AND revoked = 0", f.key, text, ends(f.Family), f.text).
+			Exec(func(t pgconn.CommandTag) error { done = t.RowsAffected() == 1; return nil })
+	})
+	if err == nil && !done {
+		c.committing = false // nothing was
+	}
+	return done, err
+}
+
+// locked does the same under the family's lock.
+func (r *rotation) locked(ctx context.Context, c *call, s *Store) error {
+	var f stored
+	key := r.Token.Family()
+	if err := c.begin(ctx, func(b *pgx.Batch) { f.queueOne(b, "key = $1 FOR UPDATE", key[:]) }); err != nil {
+		return err
+	}
+	changed, err := r.judge(&f, c.state.allBefore)
+	switch {
+	case err != nil:
+		return err
+	case r.result.Outcome == store.Reused:
+		err = s.revoke(ctx, c, &f, r.Limits.Retention.From(r.Now, f.AccessExpiry))
+		r.result.Family = f.Family
+		return err
+	case r.result.Outcome == store.Retried && !changed:
 		return c.known(ctx)
+	case !changed:
+		return nil
 	}
 	text, err := document(f.Family)
 	if err != nil {

@@ -17,19 +17,20 @@ const familyColumns = "key, sid, number, family, revoked, forget_after"
 type stored struct {
 	store.Family
 	key   []byte
+	text  []byte // the document
 	found bool
 }
 
 // scan reads a row of familyColumns.
 func (f *stored) scan(row pgx.Row) error {
-	var sid, text []byte
+	var sid []byte
 	var number, revoked uint64
 	var forget int64
-	if err := row.Scan(&f.key, &sid, &number, &text, &revoked, &forget); err != nil {
+	if err := row.Scan(&f.key, &sid, &number, &f.text, &revoked, &forget); err != nil {
 		return err
 	}
 	f.Family = store.Family{}
-	if err := json.Unmarshal(text, &f.Family); err != nil {
+	if err := json.Unmarshal(f.text, &f.Family); err != nil {
 		return fmt.Errorf("a stored family is damaged: %w", err)
 	}
 	f.found = true

@@ -35,7 +35,7 @@ var codes = map[string]string{
 	"28P01": "the server refuses the password: check the files username and password of the store's directory",
 	"28000": "the server refuses the role: check the file username of the store's directory, pg_hba.conf and sslmode",
 	"3D000": "the database does not exist: create it, or mend the store's URL",
-	"53300": "the server has too many connections: raise max_connections, or run fewer token services (each takes up to 17)",
+	"53300": "the server has too many connections: raise max_connections, or run fewer token services (each takes up to 9)",
 	"53100": "the server's disk is full: make room",
 	"53200": "the server is out of memory",
 	"25006": string(errReadOnly),
