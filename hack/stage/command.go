@@ -14,6 +14,11 @@ func (s *Stage) Kubectl(ctx context.Context, args ...string) (string, error) {
 	return s.kubectlWith(ctx, "", args...)
 }
 
+// Apply applies manifests.
+func (s *Stage) Apply(ctx context.Context, manifests string) (string, error) {
+	return s.kubectlWith(ctx, manifests, "apply", "-f", "-")
+}
+
 func (s *Stage) kubectlWith(ctx context.Context, input string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, s.Cluster.KubectlPath(), append([]string{"--kubeconfig", s.Cluster.Kubeconfig()}, args...)...)
 	cmd.Dir = s.options.Root

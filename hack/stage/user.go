@@ -58,6 +58,9 @@ func newUser(url string) *User {
 	}}
 }
 
+// Forget closes the connections that are not in use: the next request makes a new one.
+func (u *User) Forget() { u.client.CloseIdleConnections() }
+
 // Call asks the protected application. Each header is a name and a value.
 func (u *User) Call(ctx context.Context, path string, headers ...string) (Answer, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.url+path, nil)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -17,14 +18,19 @@ import (
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/store/embedded"
+	"github.com/keyturn/keyturn/internal/store/postgres"
+	"github.com/keyturn/keyturn/internal/store/redis"
 	"github.com/keyturn/keyturn/internal/token"
 	"github.com/keyturn/keyturn/internal/tokenhttp"
 )
 
-// The environment of a child.
+// The environment of a child: a directory, the URL of its store (empty for the embedded one in that directory, whose
+// credentials lie there otherwise), and the point at which it dies.
 const (
 	envDir   = "KEYTURN_CRASH_DIR"
+	envStore = "KEYTURN_CRASH_STORE"
 	envPoint = "KEYTURN_CRASH_POINT"
 )
 
@@ -35,7 +41,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(envDir); dir != "" {
-		if err := serve(dir, point(os.Getenv(envPoint))); err != nil {
+		if err := serve(os.Getenv(envStore), dir, point(os.Getenv(envPoint))); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -44,12 +50,45 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serve is the child: the token service on the store in dir, which dies at a point. It prints its address, and
-// ends in order on SIGTERM.
-func serve(dir string, at point) error {
+// open opens the store of a child and waits until it answers.
+func open(ctx context.Context, url, dir string) (sessions store.Store, err error) {
+	switch {
+	case url == "":
+		return embedded.Open(dir)
+	case strings.HasPrefix(url, "redis:"):
+		config, err := redis.ParseURL(url, dir, "crash")
+		if err != nil {
+			return nil, err
+		}
+		sessions, err = redis.Open(config)
+		if err != nil {
+			return nil, err
+		}
+	default:
+		if sessions, err = postgres.Open(postgres.Config{URL: url, Dir: dir}); err != nil {
+			return nil, err
+		}
+	}
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := sessions.Last(ctx); err == nil {
+			return sessions, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// serve is the child: the token service on a store, which dies at a point. It prints its address, and ends in order on
+// SIGTERM.
+func serve(url, dir string, at point) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	sessions, err := embedded.Open(dir)
+	sessions, err := open(ctx, url, dir)
 	if err != nil {
 		return err
 	}
@@ -93,7 +132,7 @@ func issuer(hasher *identity.Hasher) (*tokenhttp.Document, error) {
 		SigningKey:     key.JWK(),
 		JWKS:           snapshot.JWKSCaching{MaxAge: snapshot.Duration(time.Minute)},
 		Access:         snapshot.AccessToken{TTL: snapshot.Duration(15 * time.Minute), Audiences: []string{"shop"}},
-		Refresh:        snapshot.RefreshToken{IdleTTL: snapshot.Duration(time.Hour), AbsoluteTTL: snapshot.Duration(time.Hour), RetryWindow: snapshot.Duration(time.Minute), MaxFamiliesPerUser: 1000},
+		Refresh:        snapshot.RefreshToken{IdleTTL: snapshot.Duration(time.Hour), AbsoluteTTL: snapshot.Duration(time.Hour), RetryWindow: snapshot.Duration(time.Minute), MaxFamiliesPerUser: 50},
 		LoginLimit:     snapshot.RateLimit{Limit: 10_000, Window: snapshot.Duration(time.Second)},
 		MaxPropagation: snapshot.Duration(time.Second),
 		Identity:       []snapshot.IdentitySource{{Name: "staff", Htpasswd: &snapshot.Htpasswd{Users: secret.NewText(username + ":" + string(hash))}}},

@@ -9,18 +9,63 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	postgresserver "github.com/keyturn/keyturn/hack/postgres"
+	redisserver "github.com/keyturn/keyturn/hack/redis"
 )
 
 // rounds is how often the service dies at each point.
-func rounds() int {
+func rounds(few int) int {
 	if os.Getenv("KEYTURN_SOAK") == "1" {
 		return 100
 	}
-	return 10
+	return few
+}
+
+// backend is a kind of store, and how a test gets an empty one: its URL and the directory that goes with it.
+type backend struct {
+	name string
+	few  int
+	new  func(t *testing.T) (url, dir string)
+}
+
+var backends = []backend{
+	{"embedded", 10, func(t *testing.T) (string, string) { return "", t.TempDir() }},
+	{"redis", 2, func(t *testing.T) (string, string) {
+		program, err := redisserver.Find(t.Context(), os.Stderr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, err := program.Start(t.Context(), t.TempDir(), redisserver.Options{Directives: redisserver.Durable})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(server.Stop)
+		return "redis://" + server.Address(), t.TempDir()
+	}},
+	{"postgres", 2, func(t *testing.T) (string, string) {
+		server, err := postgresserver.Start(t.Context(), postgresserver.Options{Log: os.Stderr})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(server.Stop)
+		name, err := server.NewDatabase(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		for _, file := range []string{"username", "password"} { // the role of a new database is named like it
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(name), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return "postgres://" + server.Address() + "/" + name + "?sslmode=disable", dir
+	}},
 }
 
 // child is a running token service.
@@ -30,10 +75,10 @@ type child struct {
 	url string
 }
 
-func start(t *testing.T, dir string, at point) *child {
+func start(t *testing.T, url, dir string, at point) *child {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), envDir+"="+dir, envPoint+"="+string(at))
+	cmd.Env = append(os.Environ(), envStore+"="+url, envDir+"="+dir, envPoint+"="+string(at))
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
@@ -121,27 +166,34 @@ func (c *child) must(r reply, what string) reply {
 
 // TestKilled kills the service at every point, in rounds on one store that grows.
 func TestKilled(t *testing.T) {
-	for _, at := range points {
-		t.Run(strings.ReplaceAll(string(at), "/", "_"), func(t *testing.T) {
-			operation, _, _ := strings.Cut(string(at), "/")
-			dir := t.TempDir()
-			calm := start(t, dir, "")
-			before := calm.must(calm.login(), "a login before").body.Refresh
-			for range rounds() {
-				given := calm.must(calm.login(), "a login").body.Refresh
-				calm.stop()
-				armed := start(t, dir, at)
-				seen := map[string]func(string) reply{
-					"login": func(string) reply { return armed.login() }, "refresh": armed.refresh, "logout": armed.logout,
-				}[operation](given)
-				armed.died(at)
-				calm = start(t, dir, "")
-				after[operation](calm, given, seen)
-				before = calm.must(calm.refresh(before), "a session that had no part in it").body.Refresh
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			url, dir := b.new(t)
+			for _, at := range points {
+				t.Run(strings.ReplaceAll(string(at), "/", "_"), func(t *testing.T) { killed(t, url, dir, at, rounds(b.few)) })
 			}
-			calm.stop()
 		})
 	}
+}
+
+func killed(t *testing.T, url, dir string, at point, rounds int) {
+	t.Helper()
+	operation, _, _ := strings.Cut(string(at), "/")
+	calm := start(t, url, dir, "")
+	before := calm.must(calm.login(), "a login before").body.Refresh
+	for range rounds {
+		given := calm.must(calm.login(), "a login").body.Refresh
+		calm.stop()
+		armed := start(t, url, dir, at)
+		seen := map[string]func(string) reply{
+			"login": func(string) reply { return armed.login() }, "refresh": armed.refresh, "logout": armed.logout,
+		}[operation](given)
+		armed.died(at)
+		calm = start(t, url, dir, "")
+		after[operation](calm, given, seen)
+		before = calm.must(calm.refresh(before), "a session that had no part in it").body.Refresh
+	}
+	calm.stop()
 }
 
 // after is what must hold for the client when the service is back.
