@@ -30,6 +30,7 @@ func TestDependencies(t *testing.T) { deptest.NoKubernetes(t) }
 // process is one run of the command on loopback ports of its own.
 type process struct {
 	*testing.T
+	name                   string
 	log                    logLines
 	public, internal, feed string
 	cancel                 context.CancelFunc
@@ -47,6 +48,12 @@ func (l *logLines) Write(p []byte) (int, error) {
 	return l.out.Write(p)
 }
 
+func (l *logLines) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.String()
+}
+
 func (l *logLines) find(message string) map[string]any {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -62,7 +69,7 @@ func (l *logLines) find(message string) map[string]any {
 func launch(t *testing.T, dir string) *process {
 	t.Helper()
 	t.Setenv("KEYTURN_BIND_ADDRESS", "127.0.0.1")
-	p := &process{T: t, ended: make(chan error, 1)}
+	p := &process{T: t, name: "ts-0", ended: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	cmd := command()
@@ -71,9 +78,7 @@ func launch(t *testing.T, dir string) *process {
 		"--listen", ":0", "--internal-listen", ":0", "--feed-listen", ":0", "--instance", "ts-0", "--grace", "1s"})
 	go func() { p.ended <- cmd.ExecuteContext(ctx) }()
 	t.Cleanup(p.stop)
-	var started map[string]any
-	p.until("started", func() bool { started = p.log.find("started"); return started != nil })
-	p.public, p.internal, p.feed = started["listen"].(string), started["internal_listen"].(string), started["feed_listen"].(string)
+	p.started()
 	return p
 }
 
@@ -84,7 +89,7 @@ func (p *process) stop() {
 	p.cancel()
 	p.cancel = nil
 	if err := <-p.ended; err != nil {
-		p.Errorf("the process ended with %v", err)
+		p.Errorf("%s ended with %v", p.name, err)
 	}
 }
 
@@ -92,11 +97,11 @@ func (p *process) until(what string, ok func() bool) {
 	p.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			p.Fatalf("not within 20 s: %s\n%s", what, p.log.out.String())
+			p.Fatalf("%s: not within 20 s: %s\n%s", p.name, what, p.log.text())
 		}
 		select {
 		case err := <-p.ended:
-			p.Fatalf("ended before %s: %v", what, err)
+			p.Fatalf("%s ended before %s: %v\n%s", p.name, what, err, p.log.text())
 		default:
 		}
 	}
@@ -131,7 +136,7 @@ func writeSnapshot(t *testing.T, path string, key *token.PrivateKey) {
 		Header:     snapshot.Header{Revision: 1, TokenService: "shop/auth", Issuer: "https://auth.example.com"},
 		Keys:       snapshot.KeySet{Name: "shop/keys", Epoch: 1, Active: key.KID(), Keys: []snapshot.Key{{KID: key.KID(), Algorithm: "ES256", JWK: key.Public().JWK()}}},
 		SigningKey: key.JWK(), Access: snapshot.AccessToken{TTL: snapshot.Duration(time.Minute), Audiences: []string{"shop"}, Claims: []string{"role"}},
-		Refresh:        snapshot.RefreshToken{IdleTTL: snapshot.Duration(time.Hour), AbsoluteTTL: snapshot.Duration(time.Hour), MaxFamiliesPerUser: 5},
+		Refresh:        snapshot.RefreshToken{IdleTTL: snapshot.Duration(time.Hour), AbsoluteTTL: snapshot.Duration(time.Hour), RetryWindow: snapshot.Duration(10 * time.Second), MaxFamiliesPerUser: 5},
 		LoginLimit:     snapshot.RateLimit{Limit: 100, Window: snapshot.Duration(time.Minute)},
 		MaxPropagation: snapshot.Duration(time.Second),
 		Identity:       []snapshot.IdentitySource{{Name: "staff", Htpasswd: &snapshot.Htpasswd{}}},

@@ -18,6 +18,7 @@ const (
 const (
 	beatEvery    = time.Second
 	reportEvery  = time.Second
+	reportFast   = 100 * time.Millisecond
 	silenceAfter = 5 * time.Second
 	writeWithin  = 5 * time.Second
 )

@@ -17,43 +17,57 @@ func (s *session) tellReporter() {
 	}
 }
 
-// reports tells the server what is applied: now, after each entry, and every second.
+// reports tells the server what is applied: now, after each entry, every second, and more often where leases are so short
+// that one would run out before the next report is acknowledged.
 func (s *session) reports(ctx context.Context) {
-	tick := time.NewTicker(reportEvery)
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	length := s.target.MaxPropagation
 	for {
-		if err := s.report(ctx); err != nil && ctx.Err() == nil {
+		if granted, err := s.report(ctx); err == nil {
+			length = granted
+		} else if ctx.Err() == nil {
 			s.config.Log.Warn("feed_report_failed", "error", err.Error())
 		}
+		timer.Reset(reportAgain(length))
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.applied:
-		case <-tick.C:
+		case <-timer.C:
 		}
 	}
 }
 
+// reportAgain is how long after a report the next one is due, for leases of a length; 0 is one that is not known.
+func reportAgain(length time.Duration) time.Duration {
+	if length <= 0 {
+		return reportEvery
+	}
+	return min(max(length/3, reportFast), reportEvery)
+}
+
 // report renews the lease from the moment it was sent. An edge that holds no lease gets one only if it has applied
 // everything there is: whatever was revoked while nobody waited for it must be in its list first.
-func (s *session) report(ctx context.Context) error {
+// It returns how long leases last.
+func (s *session) report(ctx context.Context) (time.Duration, error) {
 	sent := s.config.Now()
 	held, applied := s.loaded.Load() && s.leased(sent), s.list.Applied()
 	ack, err := s.post(ctx, report{Edge: s.config.Edge, Applied: applied, Store: s.store})
 	if err != nil {
-		return err
-	}
-	if !held && applied < ack.Last {
-		return nil // the entries are on their way, and the next report with them
+		return 0, err
 	}
 	length := ack.Lease.Std()
 	if now, known := s.config.Target(); known && now.MaxPropagation > 0 {
 		length = min(length, now.MaxPropagation)
 	}
+	if !held && applied < ack.Last {
+		return length, nil // the entries are on their way, and the next report with them
+	}
 	until := sent.Add(length)
 	s.lease.Store(&until)
 	s.loaded.Store(true)
-	return nil
+	return length, nil
 }
 
 func (s *session) post(ctx context.Context, r report) (acknowledgement, error) {

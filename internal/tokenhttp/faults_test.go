@@ -250,8 +250,15 @@ func TestReadinessNeedsTheStore(t *testing.T) {
 		t.Errorf("not ready: %s", why)
 	}
 	_ = r.store.Close()
-	if why := r.service.notReady(t.Context()); why != "the session store does not answer" {
+	if why := r.service.notReady(t.Context()); !strings.HasPrefix(why, "the session store does not answer: ") {
 		t.Errorf("with a closed store: %q", why)
+	}
+	if status := r.service.Status(t.Context()); status.StoreReachable || status.StoreReason == "" {
+		t.Errorf("status with a closed store: %+v", status)
+	}
+	r.service.StoreReason = func() string { return "mend it so" }
+	if status := r.service.Status(t.Context()); status.StoreReason != "mend it so" {
+		t.Errorf("the store's own reason: %q", status.StoreReason)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -53,26 +52,28 @@ func (s *Service) notReady(ctx context.Context) string {
 		}
 		return "no snapshot in force"
 	}
-	if !s.probe(ctx) {
-		return strings.TrimSuffix("the session store does not answer: "+s.storeReason(), ": ")
+	// Also where a shared store is down for every replica. The keys could be served without it, but a replica that lost
+	// the store alone must not get the logins that another one can serve.
+	if reason := s.probe(ctx); reason != "" {
+		return "the session store does not answer: " + reason
 	}
 	return ""
 }
 
-// probe asks the store something small.
-func (s *Service) probe(ctx context.Context) bool {
+// probe asks the store something small and says why it does not answer; empty if it does.
+func (s *Service) probe(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, storeProbe)
 	defer cancel()
 	_, err := s.Sessions.Last(ctx)
-	return err == nil
-}
-
-// storeReason is what the store says of itself; empty if it says nothing.
-func (s *Service) storeReason() string {
-	if s.StoreReason == nil {
+	if err == nil {
 		return ""
 	}
-	return s.StoreReason()
+	if s.StoreReason != nil {
+		if reason := s.StoreReason(); reason != "" {
+			return reason // it knows how to mend it
+		}
+	}
+	return err.Error()
 }
 
 // Status is what the replica acknowledges.
@@ -80,11 +81,9 @@ func (s *Service) Status(ctx context.Context) snapshot.Status {
 	now := s.Now()
 	status := snapshot.Status{
 		Role: "issuer", Instance: s.Instance, Clock: now, Refused: s.Refused(),
-		StoreReachable: s.probe(ctx), UntrustedPeer: s.strangers.report(now), KIDs: []string{},
+		StoreReason: s.probe(ctx), UntrustedPeer: s.strangers.report(now), KIDs: []string{},
 	}
-	if !status.StoreReachable {
-		status.StoreReason = s.storeReason()
-	}
+	status.StoreReachable = status.StoreReason == ""
 	if d := s.Document(); d != nil {
 		status.TokenService, status.Revision = d.TokenService, d.Revision
 		status.KeySet, status.Epoch = d.Keys.Name, d.Keys.Epoch
