@@ -44,34 +44,37 @@ func (f *fleet) tend() {
 	} else if client.IgnoreNotFound(err) != nil {
 		return
 	}
-	var edge appsv1.Deployment
-	if err := admin.Get(f.w.ctx, f.key(serviceName+"-extauthz"), &edge); err == nil {
-		if replicas := f.replicaSet(&edge); replicas != nil {
+	for _, name := range []string{serviceName + "-extauthz", serviceName + "-tokenservice"} {
+		var workload appsv1.Deployment
+		if err := admin.Get(f.w.ctx, f.key(name), &workload); client.IgnoreNotFound(err) != nil {
+			return
+		} else if err != nil {
+			continue
+		}
+		if replicas := f.replicaSet(&workload); replicas != nil {
 			owners[string(replicas.UID)] = true
-			f.pods(replicas, appsv1.SchemeGroupVersion.WithKind("ReplicaSet"), replicas.Spec.Template, int(*edge.Spec.Replicas))
+			f.pods(replicas, appsv1.SchemeGroupVersion.WithKind("ReplicaSet"), replicas.Spec.Template, int(*workload.Spec.Replicas))
 		}
-		if edge.Status.ReadyReplicas != *edge.Spec.Replicas {
-			edge.Status.Replicas, edge.Status.ReadyReplicas = *edge.Spec.Replicas, *edge.Spec.Replicas
-			_ = admin.Status().Update(f.w.ctx, &edge)
+		if workload.Status.ReadyReplicas != *workload.Spec.Replicas {
+			workload.Status.Replicas, workload.Status.ReadyReplicas = *workload.Spec.Replicas, *workload.Spec.Replicas
+			_ = admin.Status().Update(f.w.ctx, &workload)
 		}
-	} else if client.IgnoreNotFound(err) != nil {
-		return
 	}
 	f.sweep(owners)
 }
 
 // replicaSet is the one ReplicaSet of a Deployment of that UID.
-func (f *fleet) replicaSet(edge *appsv1.Deployment) *appsv1.ReplicaSet {
-	name := fmt.Sprintf("%s-%.5s", edge.Name, edge.UID)
+func (f *fleet) replicaSet(workload *appsv1.Deployment) *appsv1.ReplicaSet {
+	name := fmt.Sprintf("%s-%.5s", workload.Name, workload.UID)
 	var found appsv1.ReplicaSet
 	if err := admin.Get(f.w.ctx, f.key(name), &found); err == nil {
 		return &found
 	}
 	replicas := &appsv1.ReplicaSet{
-		ObjectMeta: metav1.ObjectMeta{Namespace: f.w.ns, Name: name, Labels: edge.Spec.Template.Labels},
-		Spec:       appsv1.ReplicaSetSpec{Selector: edge.Spec.Selector, Template: edge.Spec.Template, Replicas: edge.Spec.Replicas},
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.w.ns, Name: name, Labels: workload.Spec.Template.Labels},
+		Spec:       appsv1.ReplicaSetSpec{Selector: workload.Spec.Selector, Template: workload.Spec.Template, Replicas: workload.Spec.Replicas},
 	}
-	replicas.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(edge, appsv1.SchemeGroupVersion.WithKind("Deployment"))}
+	replicas.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(workload, appsv1.SchemeGroupVersion.WithKind("Deployment"))}
 	if err := admin.Create(f.w.ctx, replicas); err != nil {
 		return nil
 	}

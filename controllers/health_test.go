@@ -222,17 +222,26 @@ func (w *world) badFeed(*keys.Ring) string {
 
 func (w *world) badWorkloads(*keys.Ring) string {
 	var set appsv1.StatefulSet
-	var edge appsv1.Deployment
-	if !w.get(&set, serviceName+"-tokenservice") || !w.get(&edge, serviceName+"-extauthz") {
+	var several, edge appsv1.Deployment
+	var signer metav1.Object = &set
+	replicas, pod := &set.Spec.Replicas, &set.Spec.Template
+	if shared(w.service()) {
+		signer, replicas, pod = &several, &several.Spec.Replicas, &several.Spec.Template
+	}
+	found := map[bool]bool{false: w.get(&set, serviceName+"-tokenservice"), true: w.get(&several, serviceName+"-tokenservice")}
+	if !found[shared(w.service())] || !w.get(&edge, serviceName+"-extauthz") {
 		return "a workload is missing"
 	}
-	if *set.Spec.Replicas != 1 || *edge.Spec.Replicas != 2 {
+	if found[!shared(w.service())] {
+		return "there is a workload of another kind of store"
+	}
+	if **replicas != w.service().Spec.Replicas || *edge.Spec.Replicas != 2 {
 		return "a workload is scaled"
 	}
-	if set.Spec.Template.Spec.Containers[0].Image != testImage || edge.Spec.Template.Spec.Containers[0].Image != testImage {
+	if pod.Spec.Containers[0].Image != testImage || edge.Spec.Template.Spec.Containers[0].Image != testImage {
 		return "a workload has another image"
 	}
-	objects := map[string]metav1.Object{"StatefulSet": &set, "Deployment": &edge}
+	objects := map[string]metav1.Object{"token service": signer, "edge": &edge}
 	for _, name := range []string{"web-tokenservice", "web-feed", "web-extauthz"} {
 		var service corev1.Service
 		if !w.get(&service, name) || service.Spec.Ports[0].Port == 1 {
@@ -262,7 +271,9 @@ func (w *world) badWorkloads(*keys.Ring) string {
 
 func (w *world) badReplicas(*keys.Ring) string {
 	set, service := w.set().Status, w.service().Status
-	if set.Propagation.Replicas != "3/3" || service.Replicas != "1/1" || service.Edge != "2/2" {
+	signers := w.service().Spec.Replicas
+	all, signing := fmt.Sprintf("%d/%d", signers+2, signers+2), fmt.Sprintf("%d/%d", signers, signers)
+	if set.Propagation.Replicas != all || service.Replicas != signing || service.Edge != "2/2" {
 		return fmt.Sprintf("loaded by %s, %s, %s", set.Propagation.Replicas, service.Replicas, service.Edge)
 	}
 	return ""

@@ -171,9 +171,6 @@ func pair(data map[string][]byte) string {
 // storeComplaint judges the Secret of a shared store.
 func storeComplaint(tsvc *keyturnv1alpha1.TokenService, keys []string) func(map[string][]byte) string {
 	return func(data map[string][]byte) string {
-		if tsvc.Spec.Store.Postgres != nil && len(data[keyUsername]) == 0 {
-			return "has no key username: add the name of the database's user"
-		}
 		if redis := tsvc.Spec.Store.Redis; redis != nil && redis.TLS == nil && len(data[keyAuthority])+len(data[keyCertificate]) > 0 {
 			return "has ca.crt or tls.crt, which clear text does not use: set store.redis.tls to {}, or remove them"
 		}

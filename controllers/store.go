@@ -20,7 +20,7 @@ func shared(tsvc *keyturnv1alpha1.TokenService) bool {
 // empty for the embedded store.
 //
 //	redis://HOST:PORT/DATABASE?address=…&durability=…&master=…&mode=…&prefix=…&replicas=…      (rediss: over TLS)
-//	postgres://HOST:PORT,HOST:PORT/DATABASE?schema=…&sslmode=…
+//	postgres://HOST:PORT,HOST:PORT/DATABASE?durability=…&schema=…&sslmode=…
 //
 // In Redis the first address is the URL's host and each further one an `address`.
 func storeURL(tsvc *keyturnv1alpha1.TokenService) string {
@@ -45,7 +45,7 @@ func redisURL(tsvc *keyturnv1alpha1.TokenService, redis *keyturnv1alpha1.RedisSt
 		"mode":       {strings.ToLower(string(redis.Mode))},
 		"durability": {strings.ToLower(string(redis.Durability))},
 		"replicas":   {strconv.Itoa(int(deref(redis.MinReplicas, replicas)))},
-		"prefix":     {deref(redis.KeyPrefix, "keyturn/"+tsvc.Namespace+"/"+tsvc.Name+":")},
+		"prefix":     {deref(redis.KeyPrefix, "keyturn/"+tsvc.Namespace+"/"+tsvc.Name)},
 	}
 	if further := redis.Addresses[1:]; len(further) > 0 {
 		query["address"] = further
@@ -65,8 +65,21 @@ func postgresURL(tsvc *keyturnv1alpha1.TokenService, postgres *keyturnv1alpha1.P
 		"sslmode": {string(postgres.SSLMode)},
 		"schema":  {deref(postgres.Schema, schemaOf(tsvc))},
 	}
+	if postgres.Durability == keyturnv1alpha1.DurabilityRelaxed {
+		query.Set("durability", "relaxed")
+	}
 	at := url.URL{Scheme: "postgres", Host: strings.Join(postgres.Addresses, ","), Path: "/" + postgres.Database, RawQuery: query.Encode()}
 	return at.String()
+}
+
+// inTheSpec says in the words of the spec what a token service says about its store in the words of its flags.
+func inTheSpec(reason string) string {
+	return strings.NewReplacer(
+		"durability=relaxed in the store's URL", "durability Relaxed in spec.store",
+		"replicas=1 in the store's URL", "minReplicas 1 in spec.store",
+		"mode=sentinel", "mode Sentinel", "the store's URL", "spec.store",
+		"the store directory", "the store's Secret", "the store's directory", "the store's Secret",
+	).Replace(reason)
 }
 
 // maxIdentifier is how long a name in PostgreSQL may be, in bytes.

@@ -92,7 +92,7 @@ func storeCondition(conds conditions, replicas []replica) {
 		}
 		asked++
 		if !replicas[i].status.StoreReachable {
-			why := replicas[i].status.StoreReason
+			why := inTheSpec(replicas[i].status.StoreReason)
 			if why == "" {
 				why = "look at its volume or the store's server, and at its log"
 			}

@@ -61,6 +61,8 @@ type world struct {
 	clock  *steppedClock
 	fleet  *fleet
 	writes atomic.Int64
+	// cluster reads the cluster's keys; nil for the API server's own.
+	cluster ClusterReader
 	// stopManager ends the manager that was started last.
 	stopManager func()
 	ends        []<-chan struct{} // what has to end before the test does
@@ -119,7 +121,7 @@ func (w *world) startManagerOver(wrap transport.WrapperFunc) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	if err := Setup(mgr, Options{Image: testImage, Namespace: "keyturn-system", Status: w.fleet, Now: w.clock.Now, SteadyPoll: time.Second}); err != nil {
+	if err := Setup(mgr, Options{Image: testImage, Namespace: "keyturn-system", Status: w.fleet, Cluster: w.cluster, Now: w.clock.Now, SteadyPoll: time.Second}); err != nil {
 		w.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(w.ctx)

@@ -62,7 +62,7 @@ var accepted = map[string]map[string]string{
 		"64 proxies":              `{trustedProxies: [` + proxies(64) + `]}`,
 		"many edges, closed":      `{edge: {replicas: 100, onStaleRevocations: FailClosed}}`,
 		"redis, alone":            `{store: {redis: {addresses: ["valkey:6379"]}}}`,
-		"redis by IPv6, several":  `{replicas: 3, store: {redis: {addresses: ["[2001:db8::1]:6379"], database: 15, keyPrefix: "shop:", minReplicas: 0, durability: Relaxed}}}`,
+		"redis by IPv6, several":  `{replicas: 3, store: {redis: {addresses: ["[2001:db8::1]:6379"], database: 15, keyPrefix: shop, minReplicas: 0, durability: Relaxed}}}`,
 		"redis over TLS":          `{store: {redis: {addresses: ["cache.example.com:6380"], tls: {}, secretRef: {name: store}}}}`,
 		"sentinels":               `{replicas: 2, store: {redis: {mode: Sentinel, masterName: mymaster, addresses: ["s-0.s.data.svc:26379", "s-1.s.data.svc:26379", "s-2.s.data.svc:26379"], minReplicas: 5}}}`,
 		"redis cluster":           `{replicas: 100, store: {redis: {mode: Cluster, addresses: ["10.0.0.1:6379", "10.0.0.2:6379"]}}}`,
@@ -161,7 +161,7 @@ identity: [{name: staff, subjectPrefix: "", htpasswd: {secretRef: {name: users}}
 store: {redis: {mode: Standalone, addresses: ["a:6379"], database: 0, durability: Strict}}
 `)
 	checkDefaults(ctx, t, object(t, "TokenService", "defaults", onPostgres(``)), rest+users+`
-store: {postgres: {addresses: ["a:5432"], database: k, sslMode: verify-full, secretRef: {name: db}}}
+store: {postgres: {addresses: ["a:5432"], database: k, sslMode: verify-full, durability: Strict, secretRef: {name: db}}}
 `)
 	checkDefaults(ctx, t, object(t, "TokenService", "defaults", `{identity: [`+fourSources+`]}`), rest+`
 store: {embedded: {size: 1Gi}}

@@ -85,6 +85,7 @@ var storeRefusals = []refusal{
 	{"schema with a digit first", onPostgres(`schema: 1st`), hintSchema},
 	{"schema of information", onPostgres(`schema: information_schema`), hintSchema},
 	{"long schema", onPostgres(`schema: ` + strings.Repeat("a", 64)), "may not be more than 63"},
+	{"postgres of unknown durability", onPostgres(`durability: Full`), `supported values: "Strict", "Relaxed"`},
 	{"unknown sslMode", onPostgres(`sslMode: prefer`), `supported values: "verify-full", "verify-ca", "require", "disable"`},
 	{"clear text to the outside", `{store: {postgres: {addresses: ["db.example.com:5432"], database: k, sslMode: disable, secretRef: {name: db}}}}`, hintClear},
 	{"clear text to an address", `{store: {postgres: {addresses: ["10.0.0.5:5432"], database: k, sslMode: disable, secretRef: {name: db}}}}`, hintClear},

@@ -110,14 +110,15 @@ type RedisStore struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="database cannot be changed, because every login and every revocation is in the one there is: put it back, or create a second TokenService (its users log in again)"
 	Database int32 `json:"database"`
 
-	// keyPrefix is put before every key, which keeps two TokenServices on one
-	// server apart. It cannot be changed. Default: keyturn/NAMESPACE/NAME: of this
-	// TokenService, so one that is created again under its name finds its logins.
-	// At most 128 characters: letters, digits and . _ : / -
+	// keyPrefix is what every key begins with, in braces, which keeps two
+	// TokenServices on one server apart (and together on one shard). It cannot be
+	// changed. Default: keyturn/NAMESPACE/NAME of this TokenService, so one that is
+	// created again under its name finds its logins. At most 128 characters:
+	// letters, digits and . _ : / -
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._:/-]+$')",message="keyPrefix may have letters, digits and . _ : / - only, such as shop: (quote it in YAML)"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._:/-]+$')",message="keyPrefix may have letters, digits and . _ : / - only, such as shop"
 	KeyPrefix *string `json:"keyPrefix,omitempty"`
 
 	// tls talks TLS to the servers, Sentinels included: tls: {}. The authorities
@@ -134,16 +135,17 @@ type RedisStore struct {
 	SecretRef *SecretReference `json:"secretRef,omitempty"`
 
 	// minReplicas is how many replicas of the server must have acknowledged a
-	// logout, a revocation or a new login before it is answered; it is what one
-	// failover cannot lose. Default 0 with mode Standalone, 1 otherwise; 0 to 5.
+	// logout or another revocation before it is answered, so that one failover
+	// cannot lose it. Default 0 with mode Standalone, 1 otherwise; 0 to 5.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=5
 	MinReplicas *int32 `json:"minReplicas,omitempty"`
 
-	// durability says what the server must promise. Strict (default) refuses a
-	// server that evicts keys or keeps nothing on disk; Relaxed takes it, and
-	// everybody may have to log in again after its restart.
+	// durability says what the server must promise. Strict (default) refuses one
+	// that evicts keys, has no append-only file, or (with minReplicas 0) does not
+	// write it before each answer. Relaxed takes it: a logout may be forgotten, and
+	// everybody may have to log in again.
 	// +optional
 	// +default="Strict"
 	Durability StoreDurability `json:"durability,omitempty"`
@@ -186,11 +188,11 @@ type PostgresStore struct {
 	Addresses []string `json:"addresses"`
 
 	// database is the name of the database. It must exist, and it cannot be
-	// changed. At most 63 characters: letters, digits, _ and -
+	// changed. At most 63 characters: letters, digits and _ . -
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z_][A-Za-z0-9_-]*$')",message="database must be the name of a database: letters, digits, _ and -, not a digit or - first, such as keyturn"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_.-]+$')",message="database must be the name of a database: letters, digits and _ . - only, such as keyturn"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="database cannot be changed, because every login and every revocation is in the one there is: put it back, or create a second TokenService (its users log in again)"
 	Database string `json:"database"`
 
@@ -212,9 +214,16 @@ type PostgresStore struct {
 	// +default="verify-full"
 	SSLMode PostgresSSLMode `json:"sslMode,omitempty"`
 
-	// secretRef names a Secret of this namespace with the key username; the others
-	// are optional: password, ca.crt with the authorities that are trusted, tls.crt
-	// and tls.key to show to the server.
+	// durability says what the server must promise. Strict (default) refuses one
+	// that does not flush (fsync=off); Relaxed takes it: a logout may be forgotten,
+	// and everybody may have to log in again.
+	// +optional
+	// +default="Strict"
+	Durability StoreDurability `json:"durability,omitempty"`
+
+	// secretRef names a Secret of this namespace; each of its keys is optional:
+	// username (otherwise keyturn) and password, ca.crt with the authorities that
+	// are trusted, tls.crt and tls.key to show to the server.
 	// +required
 	SecretRef SecretReference `json:"secretRef"`
 }
