@@ -253,13 +253,13 @@ func TestProviderRun(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { p.run(ctx) })
-		time.Sleep(time.Second)
+		pass(time.Second)
 		synctest.Wait()
 		fail = true
-		time.Sleep(keysEvery + 2*keysAgain)
+		pass(keysEvery + 2*keysAgain)
 		synctest.Wait()
 		fail = false
-		time.Sleep(keysAgain)
+		pass(keysAgain)
 		synctest.Wait()
 		stop()
 		running.Wait()
