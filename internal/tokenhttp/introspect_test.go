@@ -173,7 +173,7 @@ func TestOAuthStoreFaults(t *testing.T) {
 	for operation, ask := range map[string]func() answer{
 		"revoke":  func() answer { return r.asOrders("/auth/revoke", a.text("access_token")) },
 		"inspect": func() answer { return r.asOrders("/auth/revoke", a.text("refresh_token")) },
-		"inspect ": func() answer {
+		"inspect refresh": func() answer {
 			return r.asOrders("/auth/introspect", a.text("refresh_token"))
 		},
 		"create": func() answer { return r.exchange("alice", "id_token") },
@@ -182,7 +182,7 @@ func TestOAuthStoreFaults(t *testing.T) {
 			return r.post("/auth/token", url.Values{"grant_type": {grantRefreshToken}, "refresh_token": {a.text("refresh_token")}})
 		},
 	} {
-		name := strings.TrimSpace(operation)
+		name, _, _ := strings.Cut(operation, " ")
 		faulty.fail.Store(&name)
 		r.refused(ask(), http.StatusServiceUnavailable, CodeStoreUnavailable, "temporarily_unavailable")
 	}
