@@ -30,6 +30,8 @@ type call struct {
 	standby bool
 	// committing is set when the COMMIT may have reached the server.
 	committing bool
+	// repeatable is set by operations that may be done twice.
+	repeatable bool
 	// wrote is the newest number that was written, entry the newest of an entry; 0 for none.
 	wrote, entry uint64
 }
@@ -56,7 +58,7 @@ func (s *Store) do(ctx context.Context, write bool, work func(ctx context.Contex
 			break
 		}
 		if errors.Is(err, errReplaced) || gone(err) {
-			err = s.prepare(ctx)
+			err = s.prepare(ctx, ctx)
 		} else {
 			err = nil
 		}
@@ -86,7 +88,10 @@ func (s *Store) attempt(ctx context.Context, work func(ctx context.Context, c *c
 	if errors.Is(err, errReplaced) || aborted(err) || gone(err) {
 		return true, err
 	}
-	return !c.committing && c.conn.IsClosed(), err // a connection that had died, as it turned out
+	if again = (!c.committing || c.repeatable) && c.conn.IsClosed() && ctx.Err() == nil; again {
+		s.pool.Reset() // as it turned out, this connection had died, and others may have
+	}
+	return again, err // a connection that had died, as it turned out
 }
 
 // trouble notes a failed operation and has the keeper look at once, unless it was the caller who gave up.

@@ -18,31 +18,41 @@ const numberShift = 20
 const distrust = 25 * time.Hour
 
 // prepare finds out whether the database is the one that this process knows, makes and migrates what is missing, and
-// begins anew where it was emptied, replaced or set back.
-func (s *Store) prepare(ctx context.Context) error {
+// begins anew where it was emptied, replaced or set back. A migration may take until patience ends.
+func (s *Store) prepare(ctx, patience context.Context) error {
 	select {
 	case s.preparing <- struct{}{}:
 		defer func() { <-s.preparing }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	err := s.prepareOnce(ctx, patience)
+	if err != nil && !answered(err) && !isReason(err) {
+		s.pool.Reset() // the connections made before are of no use either
+		if ctx.Err() == nil {
+			err = s.prepareOnce(ctx, patience)
+		}
+	}
+	return err
+}
+
+func (s *Store) prepareOnce(ctx, patience context.Context) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
 	err = s.look(ctx, conn.Conn())
-	if gone(err) || errors.Is(err, errReplaced) {
-		if err = s.migrate(ctx, conn.Conn()); err == nil {
-			if err = s.begin(ctx, conn.Conn()); err == nil {
-				err = s.look(ctx, conn.Conn())
-			}
-		}
+	if !gone(err) && !errors.Is(err, errReplaced) {
+		return err
 	}
-	if err != nil && !answered(err) && !isReason(err) {
-		s.pool.Reset() // the connections made before are of no use either
+	if err := s.migrate(patience, conn.Conn()); err != nil {
+		return err
 	}
-	return err
+	if err := s.begin(ctx, conn.Conn()); err != nil {
+		return err
+	}
+	return s.look(ctx, conn.Conn())
 }
 
 func isReason(err error) bool {

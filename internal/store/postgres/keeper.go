@@ -12,8 +12,8 @@ import (
 const (
 	lookEvery  = 2 * time.Second
 	retryEvery = 300 * time.Millisecond
-	// lookTimeout leaves time for several hosts of which the first ones are silent.
-	lookTimeout = 8 * time.Second
+	// migrationTimeout bounds a migration.
+	migrationTimeout = 10 * time.Minute
 )
 
 // keep looks after the database until ctx ends: at first, then every moment, and at once when an operation failed.
@@ -52,9 +52,16 @@ func (s *Store) keep(ctx context.Context) {
 }
 
 func (s *Store) lookOnce(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	patience, cancel := context.WithTimeout(ctx, migrationTimeout)
 	defer cancel()
-	return s.prepare(ctx)
+	ctx, stop := context.WithTimeout(ctx, s.lookTimeout())
+	defer stop()
+	return s.prepare(ctx, patience)
+}
+
+// lookTimeout leaves time for several hosts of which all but the last are silent.
+func (s *Store) lookTimeout() time.Duration {
+	return time.Duration(len(s.target.hosts))*connectTimeout + operationTimeout/2
 }
 
 // listen hears of the entries that other processes write, on a connection of its own, until ctx ends.
@@ -115,7 +122,7 @@ func (s *Store) connect(ctx context.Context) (*pgx.Conn, error) {
 	if err := s.beforeConnect(ctx, config); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.lookTimeout())
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {

@@ -17,6 +17,7 @@ const leaseKept = "interval '1 minute'"
 // [store.LeaseTable] says since when it is known.
 func (s *Store) PutLease(ctx context.Context, edge string, applied uint64, length time.Duration) error {
 	return s.do(ctx, false, func(ctx context.Context, c *call) error {
+		c.repeatable = true
 		return c.commit(ctx, func(b *pgx.Batch) {
 			b.Queue("BEGIN")
 			b.Queue("SET LOCAL synchronous_commit = local")

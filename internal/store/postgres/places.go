@@ -13,6 +13,7 @@ import (
 func (s *Store) Acquaint(ctx context.Context, account, place string, now, expires time.Time) error {
 	a, p := hash("account", account), hash("place", place)
 	return s.do(ctx, true, func(ctx context.Context, c *call) error {
+		c.repeatable = true
 		return c.commit(ctx, func(b *pgx.Batch) {
 			b.Queue("BEGIN")
 			b.Queue("SELECT pg_advisory_xact_lock($1)", s.lockKey("account", account))

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 
@@ -56,6 +57,7 @@ func explain(err error) string {
 	var name x509.HostnameError
 	var verification *tls.CertificateVerificationError
 	var network *net.OpError
+	var connect *pgconn.ConnectError
 	switch {
 	case err == nil:
 		return ""
@@ -78,6 +80,10 @@ func explain(err error) string {
 		return "the caller went away"
 	case errors.As(err, &network):
 		return "the server cannot be reached: " + network.Error()
+	case errors.As(err, &connect):
+		return "the server cannot be reached: " + firstLine(connect.Unwrap().Error())
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return "the connection to the server was cut"
 	default:
 		return firstLine(err.Error())
 	}

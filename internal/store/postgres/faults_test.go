@@ -1,0 +1,315 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/keyturn/keyturn/hack/postgres"
+	"github.com/keyturn/keyturn/internal/store"
+	"github.com/keyturn/keyturn/internal/store/storetest"
+)
+
+// unavailable waits until a login fails for the reason.
+func (d *database) unavailable(s *Store, reason string) {
+	d.Helper()
+	d.eventually(10*time.Second, func() error {
+		_, err := s.Create(d.Context(), store.NewFamily{Owner: store.Owner{Subject: "x"}, Now: storetest.Start, Limits: limits})
+		if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), reason) {
+			return fmt.Errorf("Create: %v; want %q", err, reason)
+		}
+		if !strings.Contains(s.Reason(), reason) {
+			return fmt.Errorf("Reason() = %q, want %q", s.Reason(), reason)
+		}
+		return nil
+	})
+}
+
+// recovers waits until a login works and returns how long that took.
+func (d *database) recovers(s *Store, within time.Duration) time.Duration {
+	d.Helper()
+	begun := time.Now()
+	d.eventually(within, func() error {
+		_, err := s.Create(d.Context(), store.NewFamily{Owner: store.Owner{Subject: "x"}, Now: storetest.Start, Limits: limits})
+		if err == nil && s.Reason() != "" {
+			return fmt.Errorf("a login worked, and Reason() = %q", s.Reason())
+		}
+		return err
+	})
+	d.Logf("recovered after %s", time.Since(begun).Round(time.Millisecond))
+	return time.Since(begun)
+}
+
+func (d *database) eventually(within time.Duration, try func() error) {
+	d.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.Now().Add(within)
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			d.Fatalf("after %s: %v", within, err)
+		}
+		<-tick.C
+	}
+}
+
+// missing makes the absence of an error one.
+func missing(err error) error {
+	if err == nil {
+		return errors.New("no error")
+	}
+	return nil
+}
+
+func rounds(few, many int) int {
+	if os.Getenv("KEYTURN_SOAK") == "1" {
+		return many
+	}
+	return few
+}
+
+// The server is killed the moment after it acknowledged; what was acknowledged is there when it is back, with writers at
+// work all the time.
+func TestKilledServer(t *testing.T) {
+	d := newDatabase(t, startServer(t, postgres.Options{}))
+	s := d.open()
+	slowest := time.Duration(0)
+	for round := range rounds(3, 50) {
+		var mu sync.Mutex
+		var ended []store.Created
+		var workers sync.WaitGroup
+		enough, killed := make(chan struct{}), make(chan struct{})
+		for range 4 {
+			workers.Go(func() {
+				for {
+					created, err := s.Create(t.Context(), store.NewFamily{Owner: store.Owner{Subject: "x"}, Now: storetest.Start, Limits: limits})
+					if err == nil {
+						_, err = s.RevokeSession(t.Context(), store.Revoke{SessionID: created.Family.SessionID, Now: storetest.Start, Retention: limits.Retention})
+					}
+					if err != nil {
+						select {
+						case <-killed:
+							return
+						default:
+							continue
+						}
+					}
+					mu.Lock()
+					ended = append(ended, created)
+					if len(ended) == 20 {
+						close(enough)
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		<-enough
+		d.server.Kill()
+		close(killed)
+		workers.Wait()
+		d.unavailable(s, "")
+		if err := d.server.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		slowest = max(slowest, d.recovers(s, 5*time.Second))
+		for _, created := range ended {
+			d.inspect(s, created.Token, store.Revoked)
+		}
+		last, err := s.Last(t.Context())
+		if err != nil || last < ended[len(ended)-1].Family.Number {
+			t.Fatalf("round %d: the newest entry is %d, %v", round, last, err)
+		}
+	}
+	t.Logf("slowest recovery: %s after the server was", slowest)
+}
+
+// A server that is there and says nothing costs each operation its bound at most, and is usable the moment it goes on.
+func TestPausedServer(t *testing.T) {
+	d := newDatabase(t, startServer(t, postgres.Options{}))
+	s := d.open()
+	created := d.login(s, "alice")
+	if err := d.server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.server.Continue() })
+	var all sync.WaitGroup
+	for range 30 { // more than there are connections
+		all.Go(func() {
+			begun := time.Now()
+			_, err := s.Rotate(t.Context(), store.RotateRequest{Token: created.Token, Now: storetest.Start, Limits: limits})
+			if took := time.Since(begun); !errors.Is(err, store.ErrUnavailable) || took > operationTimeout+time.Second {
+				t.Errorf("Rotate: %v after %s", err, took)
+			}
+		})
+	}
+	all.Wait()
+	d.eventually(10*time.Second, func() error { return missing(s.health.usable(t.Context())) })
+	begun := time.Now()
+	for range 20 {
+		d.unavailable(s, "the server does not answer within 2s")
+	}
+	if took := time.Since(begun); took > time.Second {
+		t.Errorf("20 operations took %s though it is known that the server is silent", took)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := s.Last(ctx); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Last: %v", err)
+	}
+	if err := d.server.Continue(); err != nil {
+		t.Fatal(err)
+	}
+	d.recovers(s, 5*time.Second)
+	d.inspect(s, created.Token, store.Rotated)
+}
+
+func TestCloseOfASilentServer(t *testing.T) {
+	d := newDatabase(t, startServer(t, postgres.Options{}))
+	s := d.open()
+	d.login(s, "alice")
+	if err := d.server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.server.Continue() })
+	begun := time.Now()
+	_ = s.Close()
+	if took := time.Since(begun); took > 6*time.Second {
+		t.Errorf("Close took %s", took)
+	}
+}
+
+func TestReadOnly(t *testing.T) {
+	d := newDatabase(t, startServer(t, postgres.Options{}))
+	s := d.open()
+	created := d.login(s, "alice")
+	d.exec("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+	d.unavailable(s, "the server takes no writes")
+	d.unavailable(d.open(), "the server takes no writes")
+	d.exec("SET default_transaction_read_only = off", "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
+	d.recovers(s, 5*time.Second)
+	d.inspect(s, created.Token, store.Rotated)
+}
+
+func TestTooManyConnections(t *testing.T) {
+	d := newDatabase(t, startServer(t, postgres.Options{Settings: map[string]string{"max_connections": "10", "superuser_reserved_connections": "4"}}))
+	blocker, err := d.server.Connect(t.Context(), d.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blocker.Close(t.Context()) //nolint:errcheck // a test
+	d.exec(fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT 0", d.name))
+	s := d.open()
+	d.unavailable(s, "the server has too many connections")
+	d.exec(fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT 4", d.name))
+	d.recovers(s, 5*time.Second)
+	// Fewer than the pool would like: some operations may fail, those that work are right, and later all work again.
+	var all sync.WaitGroup
+	for i := range 40 {
+		all.Go(func() {
+			_, err := s.Create(t.Context(), store.NewFamily{Owner: store.Owner{Subject: fmt.Sprint(i)}, Now: storetest.Start, Limits: limits})
+			if err != nil && (!errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "too many connections")) {
+				t.Errorf("Create: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	d.recovers(s, 5*time.Second)
+}
+
+// With a synchronous standby that is not there nothing is acknowledged: not the first logout, and not a second one that
+// finds the first in the database.
+func TestNoAcknowledgementWithoutTheStandby(t *testing.T) {
+	d := newDatabase(t, startServer(t, postgres.Options{}))
+	s := d.open()
+	created, other := d.login(s, "alice"), d.login(s, "bob")
+	d.exec("ALTER SYSTEM SET synchronous_standby_names = 'ghost'", "SELECT pg_reload_conf()")
+	d.unavailable(s, "") // the new setting has arrived
+	for try := range 3 {
+		seq, err := s.RevokeSession(t.Context(), store.Revoke{SessionID: created.Family.SessionID, Now: storetest.Start, Retention: limits.Retention})
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Fatalf("logout %d was acknowledged as %d, %v", try, seq, err)
+		}
+		if r, err := s.Rotate(t.Context(), store.RotateRequest{Token: other.Token, Now: storetest.Start, Limits: limits}); !errors.Is(err, store.ErrUnavailable) {
+			t.Fatalf("rotation %d was acknowledged: %q, %v", try, r.Outcome, err)
+		}
+	}
+	d.exec("SET synchronous_commit = local", "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+	d.recovers(s, 8*time.Second)
+	d.logout(s, created.Family.SessionID)
+	d.inspect(s, created.Token, store.Revoked)
+}
+
+func TestDurabilityOfTheServer(t *testing.T) {
+	d := newDatabase(t, startServer(t, postgres.Options{Settings: map[string]string{"fsync": "off", "synchronous_commit": "off"}}))
+	d.unavailable(d.open(), "durability=relaxed")
+	d.query = "&durability=relaxed"
+	s := d.open()
+	d.login(s, "alice")
+	var level string
+	if err := s.pool.QueryRow(t.Context(), "SELECT current_setting('synchronous_commit')").Scan(&level); err != nil || level != "on" {
+		t.Errorf("synchronous_commit is %q, %v", level, err)
+	}
+}
+
+// Entries of other processes are heard of again after the connection that listens was cut.
+func TestTheListenerComesBack(t *testing.T) {
+	d := newDatabase(t, sharedServer(t))
+	writer, listener := d.open(), d.open()
+	told, cancel := listener.Subscribe()
+	defer cancel()
+	hear := func() {
+		t.Helper()
+		for len(told) > 0 {
+			<-told
+		}
+		d.logout(writer, d.login(writer, "alice").Family.SessionID)
+		select {
+		case <-told:
+		case <-time.After(5 * time.Second):
+			t.Fatal("the listener did not hear of an entry")
+		}
+	}
+	hear()
+	for range 3 {
+		d.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' OR datname = current_database() AND pid <> pg_backend_pid()")
+		hear()
+	}
+}
+
+// A transaction of somebody else that holds what is needed costs a bounded time, and its end mends it.
+func TestALockHeldByOthers(t *testing.T) {
+	d := newDatabase(t, sharedServer(t))
+	s := d.open()
+	created := d.login(s, "alice")
+	conn, err := d.server.Connect(t.Context(), d.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background()) //nolint:errcheck // a test
+	if _, err := conn.Exec(t.Context(), "BEGIN; SELECT * FROM keyturn.meta FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	if _, err := s.RevokeSession(t.Context(), store.Revoke{SessionID: created.Family.SessionID, Now: storetest.Start, Retention: limits.Retention}); !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("a logout while the counter is locked: %v", err)
+	}
+	if took := time.Since(begun); took > operationTimeout+time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if r, err := s.Rotate(t.Context(), store.RotateRequest{Token: created.Token, Now: storetest.Start, Limits: limits}); err != nil || r.Outcome != store.Rotated {
+		t.Errorf("a refresh needs no number: %q, %v", r.Outcome, err)
+	}
+	if _, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	d.logout(s, created.Family.SessionID)
+}
