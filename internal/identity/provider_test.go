@@ -231,7 +231,7 @@ func TestMixedKeySet(t *testing.T) {
 // The keys are fetched before anybody asks, and again from time to time, a failure sooner.
 func TestProviderRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var fail bool
+		var fail atomic.Bool
 		var fetched []time.Duration
 		begun := time.Now()
 		h := hook(t)
@@ -245,7 +245,7 @@ func TestProviderRun(t *testing.T) {
 			if strings.HasSuffix(r.URL.Path, "/keys") {
 				body = string(jwksOf(testKeys()["ec"]))
 			}
-			if fail {
+			if fail.Load() {
 				return nil, errors.New("down")
 			}
 			return recorded(body), nil
@@ -255,10 +255,10 @@ func TestProviderRun(t *testing.T) {
 		running.Go(func() { p.run(ctx) })
 		pass(time.Second)
 		synctest.Wait()
-		fail = true
+		fail.Store(true)
 		pass(keysEvery + 2*keysAgain)
 		synctest.Wait()
-		fail = false
+		fail.Store(false)
 		pass(keysAgain)
 		synctest.Wait()
 		stop()
