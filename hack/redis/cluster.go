@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -110,7 +109,7 @@ func well(ctx context.Context, node *goredis.Client) error {
 	following := strings.Contains(replication, "master_link_status:up") ||
 		strings.Contains(replication, "role:master") && strings.Contains(replication, "connected_slaves:1")
 	if !strings.Contains(info, "cluster_state:ok") || strings.Count(nodes, "slave") != 3 || strings.Contains(nodes, "fail") || !following {
-		return errors.New("not yet")
+		return fmt.Errorf("not yet:\n%s\n%s\n%s", info, nodes, replication)
 	}
 	return nil
 }

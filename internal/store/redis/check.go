@@ -15,6 +15,7 @@ type asker interface {
 	Info(ctx context.Context, sections ...string) *goredis.StringCmd
 	ConfigGet(ctx context.Context, parameter string) *goredis.MapStringStringCmd
 	Eval(ctx context.Context, script string, keys []string, args ...any) *goredis.Cmd
+	HGet(ctx context.Context, key, field string) *goredis.StringCmd
 }
 
 // facts are what a server says about itself.

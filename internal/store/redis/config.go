@@ -37,7 +37,8 @@ type Config struct {
 	TLS bool
 	// Prefix keeps installations apart that share a server.
 	Prefix string
-	// Replicas is how many replicas must acknowledge a revocation; 0 for none.
+	// Replicas is how many replicas must acknowledge a revocation; 0 for none. While fewer are there, no revocation is
+	// acknowledged: with one replica only, not before the failed server is back.
 	Replicas int
 	// Relaxed accepts a server that may lose what it has acknowledged.
 	Relaxed bool

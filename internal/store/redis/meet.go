@@ -26,9 +26,11 @@ type known struct {
 
 type knowledge struct {
 	id string
-	// run is the server's run id, since when this process has met it, by the monotonic clock.
-	run   string
-	since time.Time
+	// run is the server's run id, since when this process has met it, by the monotonic clock. address is where, in a
+	// cluster.
+	run     string
+	since   time.Time
+	address string
 	// last and seq are the newest revocation and number seen, in any store so far.
 	last, seq uint64
 	// refused says why the server must not be used.
@@ -52,6 +54,12 @@ func (k *known) refuse(err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.refused = err
+}
+
+func (k *known) at(address string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.address = address
 }
 
 // adopt takes a store and a server and tells whether the store is another one than before.
@@ -81,6 +89,11 @@ func (s *Store) meet(ctx context.Context, c asker, again bool) error {
 		}
 		return errors.New("the server is a replica and takes no writes: name the primary, or use mode=sentinel")
 	}
+	if s.config.Mode == Cluster {
+		if err := c.HGet(ctx, s.meta, "id").Err(); goredis.HasErrorPrefix(err, "MOVED") {
+			return nil // another node has the store: this one may be as it likes
+		}
+	}
 	if err := fit(ctx, c, f, s.config); err != nil {
 		if errors.Is(err, errRefused) {
 			s.known.refuse(err)
@@ -98,7 +111,11 @@ func (s *Store) meet(ctx context.Context, c asker, again bool) error {
 func (s *Store) meetAt(ctx context.Context, client *goredis.Client) error {
 	conn := client.Conn()
 	defer conn.Close() //nolint:errcheck // back into the pool
-	return s.meet(ctx, conn, true)
+	err := s.meet(ctx, conn, true)
+	if err == nil {
+		s.known.at(client.Options().Addr)
+	}
+	return err
 }
 
 // begin makes the store usable. Among those who do so at once, the script lets one win.
@@ -108,9 +125,6 @@ func (s *Store) begin(ctx context.Context, c asker, run string) error {
 	reply, err := c.Eval(ctx, scriptBegin.text, []string{s.meta},
 		rand.Text(), k.last, k.seq, run, start, stamp(now.Add(beginLife)), leap).Slice()
 	if err != nil {
-		if goredis.HasErrorPrefix(err, "MOVED") && s.config.Mode == Cluster {
-			return nil // another node has the store
-		}
 		return err
 	}
 	if len(reply) != 4 {

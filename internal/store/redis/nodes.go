@@ -71,14 +71,16 @@ type sentinels struct {
 	hook   onConnect
 	all    []*goredis.SentinelClient
 
+	turn    chan struct{} // one asks, the others wait for what it hears
 	mu      sync.Mutex
+	asked   time.Time
 	address string
 	client  *goredis.Client
 	closed  bool
 }
 
 func newSentinels(c Config, f files, hook onConnect) *sentinels {
-	s := &sentinels{config: c, files: f, hook: hook}
+	s := &sentinels{config: c, files: f, hook: hook, turn: make(chan struct{}, 1)}
 	for _, address := range c.Addresses {
 		o := f.options(address)
 		o.CredentialsProviderContext = f.sentinelCredentials
@@ -102,9 +104,19 @@ func (s *sentinels) look(ctx context.Context) { _, _ = s.ask(ctx) }
 
 // ask takes the address that most sentinels name, and makes a client for it if it is a new one.
 func (s *sentinels) ask(ctx context.Context) (*goredis.Client, error) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if client := s.justHeard(); client != nil {
+		return client, nil
+	}
 	address, err := s.vote(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked = time.Now()
 	switch {
 	case s.closed:
 		return nil, goredis.ErrClosed
@@ -122,6 +134,16 @@ func (s *sentinels) ask(ctx context.Context) (*goredis.Client, error) {
 	o.DB, o.OnConnect = s.config.DB, s.hook
 	s.address, s.client = address, goredis.NewClient(o)
 	return s.client, nil
+}
+
+// justHeard returns the client if the sentinels were asked a moment ago: when a primary fails, a hundred operations ask.
+func (s *sentinels) justHeard() *goredis.Client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.asked) < 20*time.Millisecond {
+		return s.client
+	}
+	return nil
 }
 
 func (s *sentinels) vote(ctx context.Context) (string, error) {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -123,7 +124,8 @@ func (s *Store) once(ctx context.Context, sc *script, revoked func([]any) bool, 
 	if k.refused != nil {
 		return nil, false, k.refused
 	}
-	if k.id == "" {
+	// A replica of a cluster becomes the primary without a new connection.
+	if k.id == "" || s.config.Mode == Cluster && k.address != client.Options().Addr {
 		return nil, true, errors.Join(errUnmet, s.meetAt(ctx, client))
 	}
 	var c caller = client
@@ -134,7 +136,7 @@ func (s *Store) once(ctx context.Context, sc *script, revoked func([]any) bool, 
 	}
 	reply, err := sc.run(ctx, c, keys, append([]any{k.id, k.last, k.seq}, args...))
 	if err != nil {
-		return nil, s.notRun(ctx, err), err
+		return nil, s.notRun(ctx, client, err), err
 	}
 	if len(reply) < 1 {
 		return nil, false, errBadReply
@@ -155,9 +157,14 @@ func (s *Store) once(ctx context.Context, sc *script, revoked func([]any) bool, 
 var errUnmet = errors.New("the server has another store than before")
 
 // notRun tells whether an error means that the server has certainly not run the script and another one might.
-func (s *Store) notRun(ctx context.Context, err error) bool {
+func (s *Store) notRun(ctx context.Context, client *goredis.Client, err error) bool {
 	if !isReply(err) {
 		s.nodes.look(ctx)
+		var dial *net.OpError
+		if errors.As(err, &dial) && dial.Op == "dial" {
+			now, lost := s.nodes.primary(ctx)
+			return lost == nil && now != client
+		}
 		return errors.Is(err, goredis.ErrClosed) // of a client for a former primary
 	}
 	for _, prefix := range []string{"READONLY", "MOVED", "TRYAGAIN"} {

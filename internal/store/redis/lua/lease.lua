@@ -8,14 +8,16 @@ if ARGV[4] == 'put' then
 elseif ARGV[4] == 'drop' then
   redis.call('HDEL', key, ARGV[5])
 end
-local flat, leases = redis.call('HGETALL', key), {}
+local flat, leases, longest = redis.call('HGETALL', key), {}, 0
 for i = 1, #flat, 2 do
   local applied, ends = string.match(flat[i + 1], '^(%d+) (%d+)$')
   local left = tonumber(ends) - now
+  longest = math.max(longest, left)
   if left < -60000 then
     redis.call('HDEL', key, flat[i])
   elseif ARGV[4] == 'list' then
     leases[#leases + 1] = {flat[i], applied, text(left)}
   end
 end
+if ARGV[4] == 'put' then redis.call('PEXPIRE', key, text(longest + 61000)) end
 return answer(leases)
