@@ -39,7 +39,7 @@ type Leaser interface {
 	Leave(ctx context.Context, edge string) error
 }
 
-// ServerConfig is what a server is made of. Every member but Store and Dir is needed.
+// ServerConfig is what a server is made of. Source, Leases and Logger are needed.
 type ServerConfig struct {
 	Source Log
 	// Store is the id of Source; it is asked each time, because a store may be emptied or replaced. An edge that loaded
@@ -50,20 +50,28 @@ type ServerConfig struct {
 	// Dir holds tls.crt, tls.key and token; empty means clear text on a loopback address.
 	Dir    string
 	Logger *slog.Logger
-	Now    func() time.Time
+	// Now must carry a monotonic reading, as time.Now does; nil means time.Now.
+	Now func() time.Time
 }
 
 // Server serves the feed. Make it with [NewServer].
 type Server struct {
-	config  ServerConfig
-	tokens  *tokens
-	streams atomic.Int64
-	closing chan struct{}
+	config   ServerConfig
+	tokens   *tokens
+	readings *readings
+	streams  atomic.Int64
+	closing  chan struct{}
 }
 
 // NewServer returns a server.
 func NewServer(config ServerConfig) *Server {
-	return &Server{config: config, tokens: &tokens{dir: config.Dir, now: config.Now}, closing: make(chan struct{})}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	return &Server{
+		config: config, tokens: &tokens{dir: config.Dir, now: config.Now}, readings: newReadings(config.Source, config.Now),
+		closing: make(chan struct{}),
+	}
 }
 
 // Serve serves until ctx ends; then it ends the streams, so that the edges go to another replica.

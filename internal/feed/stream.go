@@ -42,7 +42,7 @@ func (s *Server) follow(ctx context.Context, out *lines, id string) error {
 	if err != nil {
 		return err
 	}
-	newest, err := s.send(ctx, out, 0, false)
+	newest, err := s.send(ctx, out, 0, s.config.Now(), false)
 	if err != nil {
 		return err
 	}
@@ -57,17 +57,19 @@ func (s *Server) follow(ctx context.Context, out *lines, id string) error {
 	defer beat.Stop()
 	for {
 		var line *message
+		var since time.Time
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.closing:
 			return nil
 		case <-changed:
+			since = s.config.Now()
 		case <-beat.C:
 			// Read again: with a store shared by replicas, a lost notification costs a second and not a revocation.
-			line = &message{Beat: &position}
+			line, since = &message{Beat: &position}, s.config.Now().Add(-shareFor)
 		}
-		if position, err = s.send(ctx, out, position, true); err != nil {
+		if position, err = s.send(ctx, out, position, since, true); err != nil {
 			return err
 		}
 		if !s.same(id) {
@@ -87,10 +89,10 @@ func (s *Server) follow(ctx context.Context, out *lines, id string) error {
 // same tells whether the store is still the one with this id.
 func (s *Server) same(id string) bool { return s.config.Store == nil || s.config.Store() == id }
 
-// send writes everything above after and returns the number of the last.
-func (s *Server) send(ctx context.Context, out *lines, after uint64, chained bool) (uint64, error) {
+// send writes everything above after, as it is at since or later, and returns the number of the last.
+func (s *Server) send(ctx context.Context, out *lines, after uint64, since time.Time, chained bool) (uint64, error) {
 	for {
-		entries, more, err := s.config.Source.Revocations(ctx, after, pageSize)
+		entries, more, err := s.readings.page(ctx, after, since)
 		if err != nil {
 			return after, err
 		}
