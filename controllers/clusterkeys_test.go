@@ -184,6 +184,20 @@ func TestClusterKeysLost(t *testing.T) {
 		return ""
 	})
 
+	edit(w, w.service(), func(s *keyturnv1alpha1.TokenService) {
+		s.Spec.Identity = append(s.Spec.Identity, keyturnv1alpha1.IdentitySource{
+			Name: "same", SubjectPrefix: "same:", OIDC: &keyturnv1alpha1.OIDCSource{IssuerURL: "https://kubernetes.default.svc", ClientID: "x"},
+		})
+	})
+	w.eventually("two sources of one issuer are refused", func() string {
+		if w.inForce() != nil {
+			return "both are in the document"
+		}
+		return want(w.service().Status.Conditions, "ResolvedRefs", "False InvalidSpec", "KeysLoaded", "True AsExpected")
+	})
+	edit(w, w.service(), func(s *keyturnv1alpha1.TokenService) { s.Spec.Identity = s.Spec.Identity[:2] })
+	w.eventually("settle again", w.unhealthy)
+
 	cluster.says("", "", errors.New("no route to host"))
 	before := cluster.count()
 	w.clock.step(clusterRefresh)

@@ -100,12 +100,18 @@ func hasUsers(data map[string][]byte) string {
 	return ""
 }
 
-// minClientSecret is below what the API's page asks for: it refuses passwords, not other encodings.
-const minClientSecret = 16
+// Bounds of a client's secret, as the token service has them.
+const minClientSecret, maxClientSecret = 32, 256
 
+// hasSecret wants one line, or two while a secret is being changed.
 func hasSecret(data map[string][]byte) string {
-	if len(data[keySecret]) < minClientSecret {
-		return fmt.Sprintf("has no key secret of at least %d characters: add one, such as that of openssl rand -base64 32", minClientSecret)
+	lines := strings.FieldsFunc(string(data[keySecret]), func(r rune) bool { return r == '\n' || r == '\r' })
+	good := len(lines) == 1 || len(lines) == 2
+	for _, line := range lines {
+		good = good && len(line) >= minClientSecret && len(line) <= maxClientSecret
+	}
+	if !good {
+		return fmt.Sprintf("has no key secret of %d to %d characters (one line, or two while it is being changed): make one with openssl rand -hex 32", minClientSecret, maxClientSecret)
 	}
 	return ""
 }

@@ -64,7 +64,7 @@ func TestSecretsOfOthers(t *testing.T) {
 	} {
 		w.create(&corev1.Secret{ObjectMeta: w.meta(name), Data: data})
 	}
-	w.eventually("what is left is named", says(`identity "corp": there is no Secret "ca"`, `client "orders": Secret "orders" has no key secret of at least 16 characters`))
+	w.eventually("what is left is named", says(`identity "corp": there is no Secret "ca"`, `client "orders": Secret "orders" has no key secret of 32 to 256 characters`))
 	w.create(&corev1.Secret{ObjectMeta: w.meta("ca"), Data: map[string][]byte{"ca.crt": pem["tls.crt"]}})
 	edit(w, &corev1.Secret{ObjectMeta: w.meta("orders")}, func(s *corev1.Secret) {
 		s.Data = map[string][]byte{"secret": []byte("canary-of-32-characters-0123456789")}
@@ -121,7 +121,7 @@ func TestSecretComplaints(t *testing.T) {
 		t.Fatal(err)
 	}
 	crt, key := pair["tls.crt"], pair["tls.key"]
-	canary := []byte("canary")
+	canary, long := []byte("canary"), []byte("0123456789abcdef0123456789abcdef")
 	redis := func(tls bool) *keyturnv1alpha1.TokenService {
 		tsvc := &keyturnv1alpha1.TokenService{}
 		tsvc.Spec.Store.Redis = &keyturnv1alpha1.RedisStore{}
@@ -144,8 +144,11 @@ func TestSecretComplaints(t *testing.T) {
 	}{
 		"users":                    {hasUsers, data{"htpasswd": canary}, ""},
 		"no users":                 {hasUsers, data{"users": canary}, "has no key htpasswd"},
-		"a client's secret":        {hasSecret, data{"secret": []byte("0123456789abcdef")}, ""},
-		"a short secret":           {hasSecret, data{"secret": canary}, "at least 16 characters"},
+		"a client's secret":        {hasSecret, data{"secret": long}, ""},
+		"a secret being changed":   {hasSecret, data{"secret": slices.Concat(long, []byte("\r\n"), long, []byte("\n"))}, ""},
+		"a short secret":           {hasSecret, data{"secret": canary}, "32 to 256 characters"},
+		"a short second one":       {hasSecret, data{"secret": slices.Concat(long, []byte("\n"), canary)}, "openssl rand -hex 32"},
+		"three secrets":            {hasSecret, data{"secret": slices.Concat(long, []byte("\n"), long, []byte("\n"), long)}, "one line, or two"},
 		"authorities":              {hasAuthority, data{"ca.crt": crt}, ""},
 		"no authorities":           {hasAuthority, data{"tls.crt": crt}, "has no key ca.crt"},
 		"authorities in DER":       {hasAuthority, data{"ca.crt": canary}, "put the authorities there in PEM"},

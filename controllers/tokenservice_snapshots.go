@@ -42,7 +42,7 @@ func (r *tokenServiceReconciler) ensureSnapshots(ctx context.Context, tsvc *keyt
 		return nil, err
 	}
 	if refs.cluster == nil && takesCluster(tsvc) && ours {
-		refs.cluster = lastGood(current)
+		refs.cluster = lastGood(tsvc, current)
 	}
 	signing, noKey := r.signingKey(ctx, refs, current)
 	if _, lost := asStopped(noKey); noKey != nil && !lost {

@@ -73,7 +73,7 @@ var identityRefusals = []refusal{
 	{"oidc client with a space", source(`{name: a, oidc: {issuerURL: "https://l.example.com", clientID: "my shop"}}`), "copy it from the provider's page"},
 	{"oidc subject of a bad name", source(`{name: a, oidc: {issuerURL: "https://l.example.com", clientID: x, subjectClaim: "the sub"}}`), "subjectClaim must be the name of a claim"},
 	{"oidc role of a bad name", source(`{name: a, oidc: {issuerURL: "https://l.example.com", clientID: x, roleClaim: "$.role"}}`), "roleClaim must be the name of a claim"},
-	{"twice the same provider", source(`{name: a, subjectPrefix: "a:", oidc: {issuerURL: "https://l.example.com", clientID: x}}, {name: b, subjectPrefix: "b:", oidc: {issuerURL: "https://l.example.com", clientID: x}}`), "two oidc sources have the same issuerURL and clientID"},
+	{"twice the same provider", source(`{name: a, subjectPrefix: "a:", oidc: {issuerURL: "https://l.example.com", clientID: x}}, {name: b, subjectPrefix: "b:", oidc: {issuerURL: "https://l.example.com", clientID: other}}`), "two oidc sources have the same issuerURL"},
 
 	{"no accounts", source(`{name: a, kubernetes: {}}`), "accounts: Required value"},
 	{"empty accounts", job(``), "should have at least 1 items"},

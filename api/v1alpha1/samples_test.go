@@ -10,38 +10,39 @@ import (
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/bcrypt"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 )
 
 var samplesDirectory = filepath.Join("..", "..", "config", "samples")
 
-// readSamples reads the files that the samples' kustomization lists, in its order.
-func readSamples(t *testing.T) []*unstructured.Unstructured {
+// readSamples reads the files that the kustomization of a directory of samples lists, in its order.
+func readSamples(t *testing.T, directory string) []*unstructured.Unstructured {
 	t.Helper()
 	var kustomization struct {
 		Resources []string `json:"resources"`
 	}
-	if err := yaml.Unmarshal(readFile(t, "kustomization.yaml"), &kustomization); err != nil {
+	if err := yaml.Unmarshal(readFile(t, directory, "kustomization.yaml"), &kustomization); err != nil {
 		t.Fatal(err)
 	}
 	var samples []*unstructured.Unstructured
 	for _, name := range kustomization.Resources {
 		sample := &unstructured.Unstructured{}
-		if err := yaml.UnmarshalStrict(readFile(t, name), &sample.Object); err != nil {
+		if err := yaml.UnmarshalStrict(readFile(t, directory, name), &sample.Object); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		samples = append(samples, sample)
 	}
-	files, err := filepath.Glob(filepath.Join(samplesDirectory, "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(samplesDirectory, directory, "*.yaml"))
 	if err != nil || len(files) != len(samples)+1 {
 		t.Errorf("%d files, of which the kustomization lists %d: %v", len(files), len(samples), err)
 	}
 	return samples
 }
 
-func readFile(t *testing.T, name string) []byte {
+func readFile(t *testing.T, path ...string) []byte {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(samplesDirectory, name))
+	text, err := os.ReadFile(filepath.Join(samplesDirectory, filepath.Join(path...)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func readFile(t *testing.T, name string) []byte {
 func TestSamples(t *testing.T) {
 	ctx := needAPIServer(t)
 	kinds := map[string]bool{}
-	for _, sample := range readSamples(t) {
+	for _, sample := range readSamples(t, ".") {
 		kinds[sample.GetKind()] = true
 		if err := apply(ctx, sample); err != nil {
 			t.Errorf("%s %s: %v", sample.GetKind(), sample.GetName(), err)
@@ -61,6 +62,41 @@ func TestSamples(t *testing.T) {
 	for kind := range design {
 		if !kinds[kind] {
 			t.Errorf("there is no sample of %s", kind)
+		}
+	}
+}
+
+// TestSamplesOfSharedStores applies the samples that need a server: they are not part of the others, and each has a token
+// service of several on a shared store, with the Secret that it refers to.
+func TestSamplesOfSharedStores(t *testing.T) {
+	ctx := needAPIServer(t)
+	if text := string(readFile(t, "kustomization.yaml")); strings.Contains(text, "shared") {
+		t.Error("a newcomer would get a token service without a server")
+	}
+	namespace := readSamples(t, ".")[0]
+	if err := apply(ctx, namespace); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"redis", "postgres"} {
+		secrets := map[string]bool{}
+		for _, sample := range readSamples(t, "shared-"+kind) {
+			if err := apply(ctx, sample, client.DryRunAll); err != nil {
+				t.Errorf("%s: %v", kind, err)
+			}
+			if sample.GetKind() == "Secret" {
+				secrets[sample.GetName()] = true
+				continue
+			}
+			name, found, err := unstructured.NestedString(sample.Object, "spec", "store", kind, "secretRef", "name")
+			if !found || err != nil || !secrets[name] {
+				t.Errorf("%s: the store refers to the Secret %q, which is not there: %v", kind, name, err)
+			}
+			if replicas, _, err := unstructured.NestedInt64(sample.Object, "spec", "replicas"); err != nil || replicas < 2 {
+				t.Errorf("%s: %d replicas: %v", kind, replicas, err)
+			}
+		}
+		if len(secrets) != 1 {
+			t.Errorf("%s: Secrets %v", kind, secrets)
 		}
 	}
 }

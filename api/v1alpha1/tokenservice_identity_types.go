@@ -124,8 +124,8 @@ type OIDCSource struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z_][A-Za-z0-9_.:/-]*$')",message="subjectClaim must be the name of a claim: it begins with a letter or _ and has letters, digits and _ . : / - only, such as sub"
 	SubjectClaim string `json:"subjectClaim,omitempty"`
 
-	// roleClaim is the claim of the ID token that holds the role, a text. Without
-	// it users have no role.
+	// roleClaim is the claim of the ID token that holds the role: a text, or a list
+	// whose first entry counts. Without it users have no role.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
@@ -188,8 +188,9 @@ type ClientSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self != 'keyturn-web'",message="keyturn-web is the client_id of the tokens of logins: give the client another id"
 	ID string `json:"id"`
 
-	// secretRef names a Secret of this namespace with the key secret: at least 32
-	// random characters, such as those of: openssl rand -base64 32
+	// secretRef names a Secret of this namespace with the key secret: 32 to 256
+	// random characters, such as those of openssl rand -hex 32, on one line; or on
+	// two, of which each is good, while the secret is being changed.
 	// +required
 	SecretRef SecretReference `json:"secretRef"`
 

@@ -73,7 +73,7 @@ type TokenServiceSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b.name == a.name))",message="two sources have the same name: give each its own"
 	// +kubebuilder:validation:XValidation:rule="self.all(a, self.all(b, a.name == b.name || !b.subjectPrefix.startsWith(a.subjectPrefix)))",message="the subjectPrefix of one source must not be equal to, or the beginning of, another's (an empty one is the beginning of all), or two users could get the same sub: give each source a distinct prefix that ends with a separator, such as staff: and guest:"
 	// +kubebuilder:validation:XValidation:rule="self.filter(a, has(a.kubernetes)).size() <= 1",message="two sources take tokens of this cluster: name all accounts in one"
-	// +kubebuilder:validation:XValidation:rule="self.all(a, !has(a.oidc) || self.exists_one(b, has(b.oidc) && b.oidc.issuerURL == a.oidc.issuerURL && b.oidc.clientID == a.oidc.clientID))",message="two oidc sources have the same issuerURL and clientID, so no token could tell them apart: remove one"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, !has(a.oidc) || self.exists_one(b, has(b.oidc) && b.oidc.issuerURL == a.oidc.issuerURL))",message="two oidc sources have the same issuerURL, so a token would belong to both: remove one; a second clientID of the same provider needs a TokenService of its own"
 	Identity []IdentitySource `json:"identity"`
 
 	// clients may introspect and revoke tokens (/auth/introspect, /auth/revoke),
