@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
 
 // maxBatch bounds how many operations share one commit.
 const maxBatch = 256
+
+// gatherFor is how long a commit waits for more operations while several are under way: less than a signature takes.
+const gatherFor = time.Millisecond
 
 var errClosed = errors.New("it is closed")
 
@@ -60,15 +64,20 @@ func (s *Store) update(ctx context.Context, do func(tx *bbolt.Tx) error) error {
 func (s *Store) writeLoop() {
 	defer close(s.done)
 	debug.SetPanicOnFault(true)
+	var patience time.Duration
 	for {
 		select {
 		case w := <-s.writes:
-			s.commit(s.gather(w))
+			batch := s.gather(w, patience)
+			if patience = 0; len(batch) > 1 {
+				patience = gatherFor
+			}
+			s.commit(batch)
 		case <-s.closed:
 			for {
 				select {
 				case w := <-s.writes:
-					s.commit(s.gather(w))
+					s.commit(s.gather(w, 0))
 				default:
 					return
 				}
@@ -77,15 +86,31 @@ func (s *Store) writeLoop() {
 	}
 }
 
-// gather takes what is waiting already. It does not wait for more: the previous flush was the time to queue.
-func (s *Store) gather(first *write) []*write {
+// gather takes what is waiting already; the previous flush was the time to queue. On a fast disk that time is short: where
+// the last commit was shared, more writers are at work, and the caller has patience to wait for them.
+func (s *Store) gather(first *write, patience time.Duration) []*write {
 	batch := []*write{first}
+	var over <-chan time.Time // nil: it does not wait
+	if patience > 0 {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		over = timer.C
+	}
 	for len(batch) < maxBatch {
 		select {
 		case w := <-s.writes:
 			batch = append(batch, w)
+			continue
 		default:
-			return batch
+		}
+		if over == nil {
+			break
+		}
+		select {
+		case w := <-s.writes:
+			batch = append(batch, w)
+		case <-over:
+			over = nil
 		}
 	}
 	return batch
