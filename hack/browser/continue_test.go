@@ -98,7 +98,7 @@ func (p *person) keepPicture(name string) {
 	if dir == "" {
 		return
 	}
-	picture, err := chromedp.Run(p.tab, chromedp.FullScreenshot(90))
+	picture, err := chromedp.Run(p.tab, chromedp.FullScreenshot(100))
 	if err != nil {
 		p.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/revocation"
@@ -178,7 +179,7 @@ func TestCookies(t *testing.T) {
 				e.raw = raw
 				request := get(row.headers...)
 				request.method = row.method
-				if strings.ContainsAny(flat(row.headers), "\xff\xc3") && !raw {
+				if !utf8.ValidString(flat(row.headers)) && !raw {
 					continue // a protobuf string is UTF-8; Envoy sends such values raw or cleaned
 				}
 				got := e.send(t, request)

@@ -24,6 +24,7 @@ func (d *Document) checkSource(r *http.Request, carried bool) *Problem {
 		if !carried {
 			return nil
 		}
+	case browser.Elsewhere:
 	}
 	return &Problem{Status: http.StatusForbidden, Code: CodeCrossSite, Title: "The request comes from a page of another site",
 		Detail: "a request with cookies needs Sec-Fetch-Site: same-origin, or an Origin that is the service's own or among the allowed ones"}
