@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -32,6 +34,7 @@ func spawn(t *testing.T, dir, name string, args ...string) *process {
 	t.Helper()
 	p := &process{T: t, name: name, ended: make(chan error, 1)}
 	cmd := exec.Command(os.Args[0], append([]string{"--snapshot", filepath.Join(dir, "snapshot"), "--identity-dir", filepath.Join(dir, "identity"),
+		"--client-dir", filepath.Join(dir, "clients"),
 		"--listen", ":0", "--internal-listen", ":0", "--feed-listen", ":0", "--instance", name, "--grace", "1s"}, args...)...)
 	cmd.Env = append(os.Environ(), childEnv+"=1", "KEYTURN_BIND_ADDRESS=127.0.0.1")
 	cmd.Stderr = &p.log
@@ -77,6 +80,26 @@ func (p *process) postFrom(ctx context.Context, client, path string, body map[st
 	answer := map[string]any{}
 	_ = json.NewDecoder(response.Body).Decode(&answer)
 	return response.StatusCode, answer, nil
+}
+
+// introspect asks, as the client api, what a token is.
+func (p *process) introspect(accessToken string) (code int, active bool) {
+	p.Helper()
+	request, err := http.NewRequestWithContext(p.Context(), http.MethodPost, "http://"+p.public+"/auth/introspect",
+		strings.NewReader(url.Values{"token": {accessToken}}.Encode()))
+	if err != nil {
+		p.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.SetBasicAuth("api", clientSecret)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // only read
+	var answer struct{ Active bool }
+	_ = json.NewDecoder(response.Body).Decode(&answer)
+	return response.StatusCode, answer.Active
 }
 
 // get returns the code and the body of an answer of either port.

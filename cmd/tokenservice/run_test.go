@@ -139,6 +139,7 @@ func writeSnapshot(t *testing.T, path string, key *token.PrivateKey) {
 		Refresh:        snapshot.RefreshToken{IdleTTL: snapshot.Duration(time.Hour), AbsoluteTTL: snapshot.Duration(time.Hour), RetryWindow: snapshot.Duration(10 * time.Second), MaxFamiliesPerUser: 5},
 		LoginLimit:     snapshot.RateLimit{Limit: 100, Window: snapshot.Duration(time.Minute)},
 		MaxPropagation: snapshot.Duration(time.Second),
+		Clients:        []snapshot.Client{{ID: "api", Audiences: []string{"shop"}}},
 		Identity:       []snapshot.IdentitySource{{Name: "staff", Htpasswd: &snapshot.Htpasswd{}}},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
 	})

@@ -69,11 +69,19 @@ func postgresServer(t *testing.T) server {
 
 var alice = map[string]string{"username": "alice", "password": "wonder"}
 
-// household is a directory with a snapshot and one user.
+// clientSecret is that of the client api.
+const clientSecret = "0123456789abcdef0123456789abcdef"
+
+// household is a directory with a snapshot, one user and one client.
 func household(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "identity", "staff"), 0o755); err != nil {
+	for _, name := range []string{"identity/staff", "clients/api"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "clients", "api", "secret"), []byte(clientSecret), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	hash, err := bcrypt.GenerateFromPassword([]byte(alice["password"]), bcrypt.MinCost)
@@ -178,12 +186,19 @@ func (r *replicas) journey(edge *feed.Client) {
 		if edge.List().Revoked(revoked) {
 			r.Fatal("revoked before the logout")
 		}
+		access := next["access_token"].(string)
+		for _, p := range r.all {
+			p.until("the token is active", func() bool { _, active := p.introspect(access); return active })
+		}
 		begun := time.Now()
-		answer := r.post(c, "/auth/logout", map[string]string{"access_token": next["access_token"].(string)}, http.StatusOK)
+		answer := r.post(c, "/auth/logout", map[string]string{"access_token": access}, http.StatusOK)
 		if answer["propagated"] != true || !edge.List().Revoked(revoked) {
 			r.Errorf("logout at replica %d: %v, the edge refuses: %t", c, answer, edge.List().Revoked(revoked))
 		}
 		r.Logf("a logout at replica %d reached the edge at replica 0 within %s", c, time.Since(begun).Round(time.Millisecond))
+		for _, p := range r.all {
+			p.until("the token is not active", func() bool { code, active := p.introspect(access); return code == http.StatusOK && !active })
+		}
 		for at := range r.all {
 			if answer := r.post(at, "/auth/refresh", map[string]string{"refresh_token": next["refresh_token"].(string)}, http.StatusUnauthorized); answer["code"] != "session_revoked" {
 				r.Errorf("replica %d says %v of a session that has ended", at, answer["code"])
@@ -281,6 +296,12 @@ func (r *replicas) storeDown(edge *feed.Client, s server, dir string) {
 		if err := json.Unmarshal([]byte(body), &status); err != nil || status.StoreReachable || status.StoreReason == "" {
 			r.Errorf("/status of replica %d: %s, %v", at, body, err)
 		}
+	}
+	for _, p := range r.all {
+		p.until("nobody is told that a token is good", func() bool {
+			code, _ := p.introspect(pair["access_token"].(string))
+			return code == http.StatusServiceUnavailable
+		})
 	}
 	if !edge.Status().Loaded || !edge.List().Revoked(over) {
 		r.Error("the edge has forgotten its list with the store")
