@@ -90,7 +90,7 @@ func follow(ctx context.Context, server, primary *Server) error {
 		case strings.Contains(info, "master_link_status:up") && strings.Contains(info, fmt.Sprintf("master_port:%d\r", primary.Port)):
 			return nil
 		}
-		return errors.Join(errors.New("a replica is out of touch"), c.SlaveOf(ctx, "127.0.0.1", fmt.Sprint(primary.Port)).Err())
+		return errors.Join(errors.New("a replica is out of touch"), c.ReplicaOf(ctx, "127.0.0.1", fmt.Sprint(primary.Port)).Err())
 	})
 }
 

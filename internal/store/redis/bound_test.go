@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyturn/keyturn/hack/redis"
 	"github.com/keyturn/keyturn/internal/revocation"
 	"github.com/keyturn/keyturn/internal/store"
 )
@@ -110,4 +111,46 @@ func TestStamps(t *testing.T) {
 	if early, late := stamp(time.Unix(-5, 0)), stamp(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)); early != strings.Repeat("0", 20) || len(late) != 20 || late < stamp(now) {
 		t.Errorf("out of range: %s, %s", early, late)
 	}
+}
+
+// BenchmarkRotate presents live tokens from many goroutines, each of its own family.
+func BenchmarkRotate(b *testing.B) {
+	p, err := find()
+	if err != nil {
+		b.Fatal(err)
+	}
+	server, err := p.Start(b.Context(), b.TempDir(), redis.Options{Directives: redis.Durable})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer server.Kill()
+	s, err := Open(at(server))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // measured before
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for s.Reason() != "" {
+		<-tick.C
+	}
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		l := limits()
+		l.MaxFamilies = 0
+		created, err := s.Create(b.Context(), store.NewFamily{Now: now, Limits: l})
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		token := created.Token
+		for pb.Next() {
+			r, err := s.Rotate(b.Context(), store.RotateRequest{Token: token, Now: now, Limits: l})
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			token = r.Successor
+		}
+	})
 }

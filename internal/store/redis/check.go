@@ -69,7 +69,7 @@ func fit(ctx context.Context, c asker, f facts, config Config) error {
 	if config.Replicas > 0 {
 		return nil
 	}
-	got, err := c.ConfigGet(ctx, "appendfsync").Result()
+	got, err := c.ConfigGet(ctx, "*appendfsync*").Result()
 	if err != nil && !isReply(err) {
 		return err
 	}
@@ -78,6 +78,8 @@ func fit(ctx context.Context, c asker, f facts, config Config) error {
 		return refuse("it does not say its appendfsync: allow the user CONFIG GET, set replicas=1 in the store's URL for a server with replicas%s", orRelax)
 	case policy != "always":
 		return refuse("it answers before a logout is on disk (appendfsync %.20s): set appendfsync always, set replicas=1 in the store's URL for a server with replicas%s", policy, orRelax)
+	case got["no-appendfsync-on-rewrite"] == "yes":
+		return refuse("it answers before a logout is on disk while it rewrites its file: set no-appendfsync-on-rewrite no%s", orRelax)
 	}
 	return nil
 }

@@ -25,6 +25,15 @@
 // either, is refused; see [Store.Reason]. A revocation is acknowledged when [Config.Replicas] replicas have it too. Where
 // too few answer, it may be there or not; doing it again is harmless and asks the replicas again.
 //
+// A primary that is cut off from its sentinels goes on for a moment. Set min-replicas-to-write 1 where that matters: a
+// refresh, which waits for no replica, is then refused there too.
+//
+// The server's user needs, for keys and channels {prefix}:*,
+//
+//	+@read +@write +@connection -@dangerous +eval +evalsha +info +config|get +wait +time +publish +subscribe +unsubscribe +ping
+//
+// and in a cluster +cluster|slots +cluster|shards too.
+//
 // Commands are never repeated by the client library. An operation whose answer was lost fails with
 // [store.ErrUnavailable]; the caller's own retry is safe, because Rotate gives the successor again inside the retry window,
 // and a revocation returns the number it has. Only what the server has refused to do, e.g. because it is no longer the

@@ -54,7 +54,10 @@ func failovers(t *testing.T, s, other *Store, primary func(context.Context) (*re
 		}
 		server.Kill()
 		begun := time.Now()
-		eventually(t, "it works again", func() error { _, err := other.Create(t.Context(), store.NewFamily{Now: now, Limits: limits()}); return err })
+		eventually(t, "it works again", func() error {
+			_, err := other.Create(t.Context(), store.NewFamily{Now: now, Limits: limits()})
+			return err
+		})
 		longest = max(longest, time.Since(begun))
 		t.Logf("round %d: a login after %s", round, time.Since(begun).Round(time.Millisecond))
 		if err := server.Restart(t.Context()); err != nil { // a cluster's new primary has no replica before

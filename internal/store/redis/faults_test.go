@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -155,6 +154,7 @@ func TestRefused(t *testing.T) {
 		"evicting":      {[]string{"appendonly yes", "appendfsync always", "maxmemory 50mb", "maxmemory-policy allkeys-lru"}, nil, "maxmemory-policy noeviction"},
 		"no file":       {nil, nil, "appendonly yes"},
 		"file, lazily":  {[]string{"appendonly yes", "appendfsync everysec"}, nil, "appendfsync always"},
+		"but rewriting": {[]string{"appendonly yes", "appendfsync always", "no-appendfsync-on-rewrite yes"}, nil, "no-appendfsync-on-rewrite no"},
 		"no file, WAIT": {nil, func(c *Config) { c.Replicas = 1 }, "appendonly yes"},
 		"hidden":        {[]string{"appendonly yes", "appendfsync always", "rename-command CONFIG \"\""}, nil, "allow the user CONFIG GET"},
 	} {
@@ -241,93 +241,5 @@ func TestFull(t *testing.T) {
 	}
 	if r, err := refresh(t, s, kept.Token); err != nil || r.Outcome != store.Revoked {
 		t.Errorf("after the logout: %q, %v", r.Outcome, err)
-	}
-}
-
-// A server that hangs costs each operation a bounded time, however many there are.
-func TestPaused(t *testing.T) {
-	server := durable(t)
-	s := open(t, at(server))
-	created := login(t, s, "alice")
-	if err := server.Pause(); err != nil {
-		t.Fatal(err)
-	}
-	var waiting sync.WaitGroup
-	for range 200 {
-		waiting.Go(func() {
-			begun := time.Now()
-			_, err := s.Rotate(t.Context(), store.RotateRequest{Token: created.Token, Now: now, Limits: limits()})
-			if took := time.Since(begun); !errors.Is(err, store.ErrUnavailable) || took > opTimeout+time.Second {
-				t.Errorf("after %s: %v", took, err)
-			}
-		})
-	}
-	waiting.Wait()
-	eventually(t, "the reason is told", func() error {
-		if s.Reason() == "" {
-			return errors.New("no reason")
-		}
-		return nil
-	})
-	if err := server.Resume(); err != nil {
-		t.Fatal(err)
-	}
-	recovered(t, s, created.Token)
-}
-
-// recovered measures how long it takes until a token can be presented again.
-func recovered(t *testing.T, s *Store, token store.Token) {
-	t.Helper()
-	begun := time.Now()
-	eventually(t, "it works again", func() error { _, err := refresh(t, s, token); return err })
-	took := time.Since(begun)
-	t.Logf("worked again after %s", took.Round(time.Millisecond))
-	if took > 5*time.Second {
-		t.Errorf("took %s to work again, want less than 5s", took)
-	}
-}
-
-// A killed server: errors while it is away, the same store when it is back, nothing lost.
-func TestKilledAndBack(t *testing.T) {
-	server := durable(t)
-	s := open(t, at(server))
-	id, ended, kept := s.ID(), login(t, s, "alice"), login(t, s, "bob")
-	for round := range rounds(3, 20) {
-		seq, err := logout(t, s, ended.Family.SessionID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		server.Kill()
-		begun := time.Now()
-		if _, err := logout(t, s, "x"); !errors.Is(err, store.ErrUnavailable) || time.Since(begun) > opTimeout+time.Second {
-			t.Fatalf("without a server, after %s: %v", time.Since(begun), err)
-		}
-		if err := server.Restart(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		recovered(t, s, kept.Token)
-		if r, err := refresh(t, s, ended.Token); err != nil || r.Outcome != store.Revoked || s.ID() != id {
-			t.Fatalf("round %d: %q, %v, id %q", round, r.Outcome, err, s.ID())
-		}
-		if again, err := logout(t, s, ended.Family.SessionID); err != nil || again != seq {
-			t.Fatalf("number %d, %v; was %d", again, err, seq)
-		}
-		usable(t, s)
-		ended, kept = login(t, s, "alice"), login(t, s, "bob")
-		if ended.Family.Number < seq+leap {
-			t.Errorf("number %d after %d: a server that was restarted may have lost numbers", ended.Family.Number, seq)
-		}
-	}
-}
-
-// With a script that was forgotten, e.g. by SCRIPT FLUSH, nobody notices anything.
-func TestScriptsForgotten(t *testing.T) {
-	server := durable(t)
-	s := open(t, at(server))
-	command(t, server, "SCRIPT", "FLUSH")
-	created := login(t, s, "alice")
-	command(t, server, "SCRIPT", "FLUSH")
-	if _, err := logout(t, s, created.Family.SessionID); err != nil {
-		t.Error(err)
 	}
 }

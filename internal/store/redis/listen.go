@@ -35,7 +35,8 @@ func (s *Store) hear(ctx context.Context) {
 		return
 	}
 	sub := client.Subscribe(ctx, strings.TrimSuffix(s.meta, "meta")+"revocations")
-	defer sub.Close() //nolint:errcheck // whatever it was
+	defer context.AfterFunc(ctx, func() { _ = sub.Close() })() // Close does not wait for a message
+	defer sub.Close()                                          //nolint:errcheck // whatever it was
 	silent := false
 	for ctx.Err() == nil {
 		message, err := sub.ReceiveTimeout(ctx, pingEvery)
@@ -57,11 +58,21 @@ func (s *Store) hear(ctx context.Context) {
 			s.heard.Store(true)
 			s.watchers.notifyAll()
 		case *goredis.Message:
-			if n, err := strconv.ParseUint(m.Payload, 10, 64); err == nil {
-				s.watchers.notify(n)
-			}
+			s.told(m.Payload)
 		}
 	}
+}
+
+// told reads "id number". Databases of one server share channels, so it may be about another store: then a needless look
+// harms nobody, but its number means nothing.
+func (s *Store) told(payload string) {
+	id, text, _ := strings.Cut(payload, " ")
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || id != s.ID() {
+		s.watchers.notifyAll()
+		return
+	}
+	s.watchers.notify(n)
 }
 
 // Subscribe implements [store.Log].

@@ -23,5 +23,5 @@ redis.call('HSET', meta, 'id', ARGV[1], 'seq', n, 'last', n, 'before', n, 'run',
 redis.call('ZADD', base .. 'log', n, table.concat({'all', n, n, ARGV[6], ''}, ' '))
 redis.call('ZADD', base .. 'due', string.sub(ARGV[6], 1, 14), 'e' .. n)
 redis.call('DEL', base .. 'leases')
-redis.call('PUBLISH', base .. 'revocations', n)
+redis.call('PUBLISH', base .. 'revocations', ARGV[1] .. ' ' .. n)
 return {ARGV[1], n, n, 1}

@@ -46,7 +46,7 @@ local function append(kind, value, below, expires)
   redis.call('HSET', meta, 'seq', n, 'last', n)
   redis.call('ZADD', base .. 'log', n, table.concat({kind, n, below, expires, value}, ' '))
   redis.call('ZADD', base .. 'due', ms(expires), 'e' .. n)
-  redis.call('PUBLISH', base .. 'revocations', n)
+  redis.call('PUBLISH', base .. 'revocations', stored[1] .. ' ' .. n)
   return n
 end
 
