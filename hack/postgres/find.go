@@ -33,6 +33,15 @@ func Find(ctx context.Context, cache string, progress io.Writer) (Programs, erro
 	if p, found := below("/"); found {
 		return p, nil
 	}
+	return unpacked(ctx, cache, progress)
+}
+
+// unpacked takes Debian's package.
+func unpacked(ctx context.Context, cache string, progress io.Writer) (Programs, error) {
+	cache, err := reachable(cache)
+	if err != nil {
+		return Programs{}, err
+	}
 	root := filepath.Join(cache, "postgres")
 	if err := debian.Unpack(ctx, root, progress, debianPackage); err != nil {
 		return Programs{}, fmt.Errorf("PostgreSQL is not on PATH: %w", err)

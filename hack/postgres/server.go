@@ -62,6 +62,10 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	return start(ctx, programs, options)
+}
+
+func start(ctx context.Context, programs Programs, options Options) (*Server, error) {
 	dir, err := os.MkdirTemp("", "keyturn-postgres-")
 	if err != nil {
 		return nil, err

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -26,4 +28,32 @@ func give(paths ...string) error {
 		}
 	}
 	return nil
+}
+
+// reachable returns the cache directory, or one that the server's user can enter: the cache of root often lies where
+// nobody else may look.
+func reachable(cache string) (string, error) {
+	if os.Geteuid() != 0 {
+		return cache, nil
+	}
+	open := true
+	for dir := filepath.Clean(cache); open && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		open = errors.Is(err, os.ErrNotExist) || err == nil && info.Mode()&0o001 != 0
+	}
+	if open {
+		return cache, nil
+	}
+	dir := filepath.Join(os.TempDir(), "keyturn-programs-root")
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) { //nolint:gosec // others must enter
+		return "", err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Uid != 0 || !info.IsDir() || info.Mode()&0o022 != 0 {
+		return "", errors.New(dir + " is not a directory of root's own: remove it")
+	}
+	return dir, nil
 }

@@ -43,7 +43,8 @@ func (s *Store) do(ctx context.Context, write bool, work func(ctx context.Contex
 		return unavailable(err)
 	}
 	defer s.operations.Done()
-	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
+	caller := ctx
+	ctx, cancel := context.WithTimeout(caller, operationTimeout)
 	defer cancel()
 	err := s.health.usable(ctx)
 	for n := 0; err == nil && n < attempts; n++ {
@@ -63,7 +64,7 @@ func (s *Store) do(ctx context.Context, write bool, work func(ctx context.Contex
 			err = nil
 		}
 	}
-	s.trouble(ctx, err)
+	s.trouble(caller, err)
 	return unavailable(err)
 }
 
@@ -85,8 +86,11 @@ func (s *Store) attempt(ctx context.Context, work func(ctx context.Context, c *c
 		}
 		return false, nil
 	}
-	if errors.Is(err, errReplaced) || aborted(err) || gone(err) {
+	switch {
+	case errors.Is(err, errReplaced), aborted(err), gone(err):
 		return true, err
+	case c.committing && c.standby && !answered(err):
+		return false, errors.Join(errDoubt, err)
 	}
 	if again = (!c.committing || c.repeatable) && c.conn.IsClosed() && ctx.Err() == nil; again {
 		s.pool.Reset() // as it turned out, this connection had died, and others may have
@@ -94,9 +98,9 @@ func (s *Store) attempt(ctx context.Context, work func(ctx context.Context, c *c
 	return again, err // a connection that had died, as it turned out
 }
 
-// trouble notes a failed operation and has the keeper look at once, unless it was the caller who gave up.
-func (s *Store) trouble(ctx context.Context, err error) {
-	if errors.Is(ctx.Err(), context.Canceled) {
+// trouble notes a failed operation and has the keeper look at once, unless the caller gave up.
+func (s *Store) trouble(caller context.Context, err error) {
+	if caller.Err() != nil {
 		return
 	}
 	s.health.outcome(explain(err))

@@ -21,7 +21,7 @@ func (d *database) unavailable(s *Store, reason string) {
 	d.eventually(10*time.Second, func() error {
 		_, err := s.Create(d.Context(), store.NewFamily{Owner: store.Owner{Subject: "x"}, Now: storetest.Start, Limits: limits})
 		if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), reason) {
-			return fmt.Errorf("Create: %v; want %q", err, reason)
+			return fmt.Errorf("Create: %w; want %q", or(err), reason)
 		}
 		if !strings.Contains(s.Reason(), reason) {
 			return fmt.Errorf("Reason() = %q, want %q", s.Reason(), reason)
@@ -68,6 +68,14 @@ func missing(err error) error {
 		return errors.New("no error")
 	}
 	return nil
+}
+
+// or returns err, or something to print for none.
+func or(err error) error {
+	if err == nil {
+		return errors.New("no error")
+	}
+	return err
 }
 
 func rounds(few, many int) int {
@@ -230,9 +238,9 @@ func TestTooManyConnections(t *testing.T) {
 func TestNoAcknowledgementWithoutTheStandby(t *testing.T) {
 	d := newDatabase(t, startServer(t, postgres.Options{}))
 	s := d.open()
-	created, other := d.login(s, "alice"), d.login(s, "bob")
+	created, other, third := d.login(s, "alice"), d.login(s, "bob"), d.login(s, "carol")
 	d.exec("ALTER SYSTEM SET synchronous_standby_names = 'ghost'", "SELECT pg_reload_conf()")
-	d.unavailable(s, "") // the new setting has arrived
+	d.unavailable(s, "the wait for the synchronous standby was cut short")
 	for try := range 3 {
 		seq, err := s.RevokeSession(t.Context(), store.Revoke{SessionID: created.Family.SessionID, Now: storetest.Start, Retention: limits.Retention})
 		if !errors.Is(err, store.ErrUnavailable) {
@@ -241,6 +249,31 @@ func TestNoAcknowledgementWithoutTheStandby(t *testing.T) {
 		if r, err := s.Rotate(t.Context(), store.RotateRequest{Token: other.Token, Now: storetest.Start, Limits: limits}); !errors.Is(err, store.ErrUnavailable) {
 			t.Fatalf("rotation %d was acknowledged: %q, %v", try, r.Outcome, err)
 		}
+	}
+	// An administrator who cancels the wait makes the server answer COMMIT, with a warning.
+	admin, err := d.server.Connect(t.Context(), d.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close(context.Background()) //nolint:errcheck // a test
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.Rotate(t.Context(), store.RotateRequest{Token: third.Token, Now: storetest.Start, Limits: limits})
+		ended <- err
+	}()
+	d.eventually(10*time.Second, func() error {
+		if _, err := admin.Exec(t.Context(), "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"); err != nil {
+			return err
+		}
+		select {
+		case err = <-ended:
+			return nil
+		default:
+			return errors.New("it has not ended")
+		}
+	})
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "the wait for the synchronous standby was cut short") {
+		t.Errorf("a rotation whose wait for the standby was cancelled: %v", err)
 	}
 	d.exec("SET synchronous_commit = local", "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
 	d.recovers(s, 8*time.Second)
@@ -312,4 +345,52 @@ func TestALockHeldByOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.logout(s, created.Family.SessionID)
+}
+
+// A server that was restarted, killed or not, or that began anew, may have lost leases: what it kept counts from then on.
+func TestLeasesOfARestartedServer(t *testing.T) {
+	d := newDatabase(t, startServer(t, postgres.Options{}))
+	s := d.open()
+	d.login(s, "alice")
+	const enough = 300 * time.Millisecond
+	kept := func(more time.Duration) (table store.LeaseTable) {
+		t.Helper()
+		d.eventually(20*time.Second, func() (err error) {
+			if table, err = s.Leases(t.Context()); err == nil && table.Kept < more {
+				err = fmt.Errorf("kept for %s", table.Kept)
+			}
+			return err
+		})
+		return table
+	}
+	if err := s.PutLease(t.Context(), "edge", 7, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	kept(enough)
+	for name, disturb := range map[string]func(){
+		"kill": func() { d.server.Kill(); d.run() },
+		"halt": func() { d.server.Halt(); d.run() },
+		"lost": func() { d.exec("DROP SCHEMA keyturn CASCADE") },
+	} {
+		at := time.Now()
+		disturb()
+		table := kept(0)
+		if limit := time.Since(at); table.Kept >= limit {
+			t.Errorf("%s: leases kept for %s, and the server changed %s ago", name, table.Kept, limit)
+		}
+		if name != "lost" && (len(table.Leases) != 1 || table.Leases[0].Applied != 7 || table.Leases[0].Left < 50*time.Minute) {
+			t.Errorf("%s: the lease is gone: %+v", name, table)
+		}
+		kept(enough)
+		if err := s.PutLease(t.Context(), "edge", 7, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (d *database) run() {
+	d.Helper()
+	if err := d.server.Run(d.Context()); err != nil {
+		d.Fatal(err)
+	}
 }

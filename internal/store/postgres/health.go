@@ -3,7 +3,12 @@ package postgres
 import (
 	"context"
 	"sync"
+	"time"
 )
+
+// remembered is how long a failed operation counts that no later write has disproved: the keeper only reads, so that it
+// does not see a full disk, or a standby that does not confirm.
+const remembered = 30 * time.Second
 
 // health is what is known of the database. Until the first verdict operations wait; while it is bad they fail at once.
 type health struct {
@@ -11,7 +16,8 @@ type health struct {
 	first    chan struct{} // closed with the first verdict
 	judged   bool
 	reason   string // why the database is not usable; empty: it is
-	lastFail string // why the last operation failed; empty: it did not
+	lastFail string // why the last operation failed; empty: a write worked since
+	failed   time.Time
 }
 
 func newHealth() *health { return &health{first: make(chan struct{})} }
@@ -29,11 +35,14 @@ func (h *health) verdict(reason string) bool {
 	return news
 }
 
-// outcome notes how a write ended.
+// outcome notes why an operation failed, or that a write worked.
 func (h *health) outcome(reason string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lastFail = reason
+	if reason != "" {
+		h.failed = time.Now()
+	}
 }
 
 // usable waits for the first verdict and returns the reason against the database.
@@ -59,7 +68,9 @@ func (h *health) current() string {
 		return string(errStarting)
 	case h.reason != "":
 		return h.reason
-	default:
+	case time.Since(h.failed) < remembered:
 		return h.lastFail
+	default:
+		return ""
 	}
 }

@@ -77,10 +77,12 @@ func newDatabase(t *testing.T, server *postgres.Server) *database {
 	return d
 }
 
-func (d *database) file(name, content string) {
-	d.Helper()
+func (d *database) file(name, content string) { d.write(d.T, name, content) }
+
+func (d *database) write(t testing.TB, name, content string) {
+	t.Helper()
 	if err := os.WriteFile(filepath.Join(d.dir, name), []byte(content), 0o600); err != nil {
-		d.Fatal(err)
+		t.Fatal(err)
 	}
 }
 
