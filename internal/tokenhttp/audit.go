@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -64,9 +65,15 @@ func (d *denials) take(now time.Time) (write bool, dropped int) {
 	return true, dropped
 }
 
-// auditDenied notes a login that was refused. The name is what somebody typed, at times a password: it is not told,
+// auditDenied notes a login that was refused because of who asked, and no other. The name is what somebody typed, at times a password: it is not told,
 // only a hash of it, by which lines about one name are found.
 func (s *Service) auditDenied(result, name string, client netip.Addr, now time.Time) {
+	if result != "denied" && result != "account_limited" {
+		return
+	}
+	if canonical, err := identity.Canonical(name); err == nil {
+		name = canonical
+	}
 	if write, dropped := s.denials.take(now); write {
 		s.Log.Info("login", "result", result, "account", accountKey(name)[:12], "client", client.String(), "lines_dropped", dropped)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -301,4 +302,29 @@ func TestTokenTooLargeForACookie(t *testing.T) {
 	r.use(doc)
 	r.clock.advance(time.Hour) // long after the retry window: nothing was spent
 	r.want(j.post("/auth/refresh", "{}"), http.StatusOK, "")
+}
+
+// Two tabs that show the same cookie at the same moment both go on, with the same new one.
+func TestTwoTabs(t *testing.T) {
+	r := newCookieRig(t, snapshot.CookiesOptional)
+	j := r.browserLogin()
+	for range 5 {
+		tabs := []*jar{{rig: r, refresh: j.refresh}, {rig: r, refresh: j.refresh}}
+		var both sync.WaitGroup
+		for _, tab := range tabs {
+			both.Go(func() {
+				if a := tab.post("/auth/refresh", ""); a.status != http.StatusOK {
+					t.Errorf("%d %s", a.status, a.raw)
+				}
+			})
+		}
+		both.Wait()
+		if tabs[0].refresh != tabs[1].refresh || tabs[0].refresh == j.refresh {
+			t.Fatal("the tabs have different sessions")
+		}
+		j = tabs[0]
+	}
+	if r.refreshes("rotated") != 5 || r.refreshes("raced") != 5 {
+		t.Errorf("%d rotated, %d raced", r.refreshes("rotated"), r.refreshes("raced"))
+	}
 }

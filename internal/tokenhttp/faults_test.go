@@ -83,50 +83,6 @@ func TestHundredAtOnce(t *testing.T) {
 	}
 }
 
-func TestStoreDown(t *testing.T) {
-	r := newRig(t)
-	b := &broken{Store: r.store}
-	r.server.Close()
-	r.backend = b
-	r.service.Families, r.service.Sessions = measuredFamilies{b, r.service.metrics}, measuredSessions{b, r.service.metrics}
-	r.service.Limiter = b
-	r.server = httptest.NewServer(r.service.Public())
-	r.url = r.server.URL
-	a := r.login("alice", canary)
-	fail := func(what string) {
-		if what == "" {
-			b.fail.Store(nil)
-			return
-		}
-		b.fail.Store(&what)
-	}
-	for _, test := range []struct {
-		operation string
-		ask       func() answer
-	}{
-		{"create", func() answer { return r.login("alice", canary) }},
-		{"take", func() answer { return r.login("alice", canary) }},
-		{"inspect", func() answer { return r.refresh(a.text("refresh_token")) }},
-		{"rotate", func() answer { return r.refresh(a.text("refresh_token")) }},
-		{"inspect", func() answer { return r.logout("refresh_token", a.text("refresh_token")) }},
-		{"revoke", func() answer { return r.logout("refresh_token", a.text("refresh_token")) }},
-		{"revoke", func() answer { return r.logout("access_token", a.text("access_token")) }},
-	} {
-		fail(test.operation)
-		r.want(test.ask(), http.StatusServiceUnavailable, CodeStoreUnavailable)
-	}
-	fail("all")
-	if s := r.service.Status(t.Context()); s.StoreReachable {
-		t.Error("the status says that the store is reachable")
-	}
-	fail("")
-	if s := r.service.Status(t.Context()); !s.StoreReachable {
-		t.Error("the status says that the store is not reachable")
-	}
-	// Nothing was lost by the failures.
-	r.want(r.refresh(a.text("refresh_token")), http.StatusOK, "")
-}
-
 func TestSigningFailureKeepsTheChain(t *testing.T) {
 	r := newRig(t)
 	a := r.login("alice", canary)

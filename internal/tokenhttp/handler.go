@@ -47,7 +47,9 @@ type Config struct {
 	Limiter  store.Limiter
 	// Acquaintances are the addresses from which each account has logged in.
 	Acquaintances store.Acquaintances
-	Edges         Edges
+	// StoreTimeout bounds one operation of the store; 0 means 3 seconds.
+	StoreTimeout time.Duration
+	Edges        Edges
 	// Clients knows the secrets of OAuth clients; nil means that no client can prove who it is. Revocations is what
 	// introspection asks; nil means that it answers 503 for access tokens.
 	Clients     Clients
@@ -81,7 +83,7 @@ type route struct {
 func New(config Config) *Service {
 	s := &Service{Config: config}
 	s.metrics = newMetrics(s)
-	s.Families, s.Sessions = measuredFamilies{config.Families, s.metrics}, measuredSessions{config.Sessions, s.metrics}
+	s.measureStore(config)
 	s.routes = map[string]route{
 		"/auth/login":                             {http.MethodPost, s.login},
 		"/auth/refresh":                           {http.MethodPost, s.refresh},

@@ -267,7 +267,10 @@ func TestAuditOfLogins(t *testing.T) {
 		t.Errorf("the log has what was typed: %s", log)
 	}
 	if n := strings.Count(log, `"result":"denied"`); n != 3 {
-		t.Errorf("%d lines for 3 denials and 2 refusals", n)
+		t.Errorf("%d lines for 3 denials", n)
+	}
+	if n := strings.Count(log, `"result":"account_limited"`); n != 2 {
+		t.Errorf("%d lines for 2 refusals", n)
 	}
 	// However many: a bounded number a second, and what was left out is told.
 	var d denials

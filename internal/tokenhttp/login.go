@@ -51,15 +51,14 @@ func (s *Service) doLogin(w http.ResponseWriter, r *http.Request) (string, *Prob
 	}
 	try, result, p := s.limitAccount(w, r, doc, username.Reveal(), client, now)
 	if p != nil {
+		s.auditDenied(result, username.Reveal(), client, now)
 		return result, p
 	}
 	user, err := doc.directory.Authenticate(r.Context(), username.Reveal(), password)
 	s.settle(r.Context(), try, err)
 	if err != nil {
 		result, p := s.loginRefused(err)
-		if result == "denied" {
-			s.auditDenied(result, username.Reveal(), client, now)
-		}
+		s.auditDenied(result, username.Reveal(), client, now)
 		return result, p
 	}
 	result, p = s.loginPair(w, r, user, client, byCookie)

@@ -1,14 +1,11 @@
 package tokenhttp
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-
-	"github.com/keyturn/keyturn/internal/store"
 )
 
 // metrics are what /metrics shows. No label takes a value that a client chooses.
@@ -64,7 +61,7 @@ func (m *metrics) begin() {
 		m.logins:      {"ok", "denied", "rate_limited", "account_limited", "cross_site", "invalid", "busy", "cancelled", "unavailable", "not_ready", "error"},
 		m.refreshes:   {"rotated", "raced", "retried", "late", "replayed", "expired", "revoked", "unknown", "absent", "cross_site", "invalid", "unavailable", "not_ready", "error"},
 		m.logouts:     {"ok", "not_propagated", "unknown", "cross_site", "invalid", "unavailable", "not_ready"},
-		m.storeErrors: {"create", "inspect", "rotate", "revoke", "last"},
+		m.storeErrors: {"create", "inspect", "rotate", "revoke", "last", "take", "refund", "acquaint", "acquainted"},
 	} {
 		for _, value := range values {
 			vec.WithLabelValues(value)
@@ -97,60 +94,4 @@ func boolean(b bool) float64 {
 		return 1
 	}
 	return 0
-}
-
-// observe records one store operation. A caller that went away says nothing about the store.
-func (m *metrics) observe(ctx context.Context, operation string, begun time.Time, err error) {
-	m.store.WithLabelValues(operation).Observe(m.now().Sub(begun).Seconds())
-	if err == nil {
-		m.reachable.Store(true)
-	} else if ctx.Err() == nil {
-		m.reachable.Store(false)
-		m.storeErrors.WithLabelValues(operation).Inc()
-	}
-}
-
-type measuredFamilies struct {
-	Families
-	m *metrics
-}
-
-func (f measuredFamilies) Create(ctx context.Context, request store.NewFamily) (store.Created, error) {
-	begun := f.m.now()
-	created, err := f.Families.Create(ctx, request)
-	f.m.observe(ctx, "create", begun, err)
-	return created, err
-}
-
-func (f measuredFamilies) Inspect(ctx context.Context, token store.Token, now time.Time, window time.Duration) (store.Inspection, error) {
-	begun := f.m.now()
-	seen, err := f.Families.Inspect(ctx, token, now, window)
-	f.m.observe(ctx, "inspect", begun, err)
-	return seen, err
-}
-
-func (f measuredFamilies) Rotate(ctx context.Context, request store.RotateRequest) (store.RotateResult, error) {
-	begun := f.m.now()
-	result, err := f.Families.Rotate(ctx, request)
-	f.m.observe(ctx, "rotate", begun, err)
-	return result, err
-}
-
-type measuredSessions struct {
-	Sessions
-	m *metrics
-}
-
-func (s measuredSessions) RevokeSession(ctx context.Context, request store.Revoke) (uint64, error) {
-	begun := s.m.now()
-	number, err := s.Sessions.RevokeSession(ctx, request)
-	s.m.observe(ctx, "revoke", begun, err)
-	return number, err
-}
-
-func (s measuredSessions) Last(ctx context.Context) (uint64, error) {
-	begun := s.m.now()
-	last, err := s.Sessions.Last(ctx)
-	s.m.observe(ctx, "last", begun, err)
-	return last, err
 }
