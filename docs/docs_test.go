@@ -7,11 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/keyturn/keyturn/internal/snapshot"
 )
 
 var loopback = regexp.MustCompile(`127\.0\.0\.1:\d+`)
@@ -58,6 +61,45 @@ func TestSnapshotFormat(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("the commands do not print %q:\n%s", want, out)
 		}
+	}
+}
+
+// TestSnapshotMembers holds the page to the types: a member that it does not name is one that nobody can use.
+func TestSnapshotMembers(t *testing.T) {
+	page, err := os.ReadFile("snapshot-format.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	var walk func(path string, of reflect.Type)
+	walk = func(path string, of reflect.Type) {
+		for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
+			of = of.Elem()
+		}
+		if of.Kind() != reflect.Struct || !strings.HasSuffix(of.PkgPath(), "internal/snapshot") {
+			return
+		}
+		for i := range of.NumField() {
+			field := of.Field(i)
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if field.Anonymous {
+				walk(path, field.Type)
+				continue
+			}
+			if name == "" {
+				continue // not written
+			}
+			seen++
+			if !regexp.MustCompile("[`.]" + name + "(\\[\\])?[`.]").Match(page) {
+				t.Errorf("snapshot-format.md does not name %s.%s", path, name)
+			}
+			walk(path+"."+name, field.Type)
+		}
+	}
+	walk("issuer", reflect.TypeFor[snapshot.Issuer]())
+	walk("edge", reflect.TypeFor[snapshot.Edge]())
+	if seen < 60 {
+		t.Errorf("only %d members were seen", seen)
 	}
 }
 
