@@ -165,11 +165,15 @@ func TestAcquaintedPlaces(t *testing.T) {
 type counting struct {
 	store.Acquaintances
 	writes atomic.Int32
-	fail   atomic.Bool
+	// fail makes reading fail, failWrite writing.
+	fail, failWrite atomic.Bool
 }
 
 func (c *counting) Acquaint(ctx context.Context, account, place string, now, expires time.Time) error {
 	c.writes.Add(1)
+	if c.failWrite.Load() {
+		return store.ErrUnavailable
+	}
 	if strings.Contains(account+place, "alice") {
 		return fmt.Errorf("%w: a name in the store", store.ErrUnavailable)
 	}
@@ -195,7 +199,21 @@ func TestLimitsWithoutAStore(t *testing.T) {
 	r.want(r.login("alice", canary), http.StatusServiceUnavailable, CodeStoreUnavailable)
 	b.fail.Store(nil)
 	r.want(r.login("alice", canary), http.StatusOK, "")
+	// What is done after a good login does not take it back.
+	places.failWrite.Store(true)
+	r.service.Limiter = stubborn{r.store}
+	r.want(r.loginFrom("198.51.100.1", "alice", canary), http.StatusOK, "")
+	for _, operation := range []string{"refund", "acquaint"} {
+		if !strings.Contains(r.log.String(), `"msg":"store_failed","operation":"`+operation+`"`) {
+			t.Errorf("a failed %s is not told", operation)
+		}
+	}
 }
+
+// stubborn is a limiter that takes nothing back.
+type stubborn struct{ store.Limiter }
+
+func (stubborn) Refund(context.Context, string) error { return store.ErrUnavailable }
 
 func encoded(t *testing.T, doc snapshot.Issuer) []byte {
 	t.Helper()
