@@ -185,6 +185,10 @@ func hostileToBoth() []hostile {
 		{"line break inside", Malformed, part(1, func(s string) string { return s[:4] + "\r\n" + s[4:] })},
 		{"padding", Malformed, part(1, func(s string) string { return s + "=" })},
 		{"standard alphabet", Malformed, part(2, func(s string) string { return "+/" + s[2:] })},
+		{"bits past the last byte", Malformed, part(2, func(s string) string {
+			const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+			return s[:len(s)-1] + string(alphabet[strings.IndexByte(alphabet, s[len(s)-1])|1])
+		})},
 		{"huge", TooLarge, claim("pad", strings.Repeat("x", MaxTokenBytes))},
 		{"huge and dots only", TooLarge, raw(func(string) string { return strings.Repeat(".", 1<<20) })},
 		{"alg none", Malformed, func(f *forged) { f.header["alg"] = "none"; unsigned(f) }},

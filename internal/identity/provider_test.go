@@ -193,6 +193,8 @@ func TestBadProviders(t *testing.T) {
 		h := p.directory(t)
 		if err := p.show(t, h, nil); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("%s: %v", name, err)
+		} else if strings.HasPrefix(name, "keys in ") && !strings.Contains(err.Error(), "jwks_uri") {
+			t.Errorf("%s: it was asked: %v", name, err)
 		}
 	}
 }
