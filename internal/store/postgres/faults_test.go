@@ -224,7 +224,7 @@ func TestTooManyConnections(t *testing.T) {
 	for i := range 40 {
 		all.Go(func() {
 			_, err := s.Create(t.Context(), store.NewFamily{Owner: store.Owner{Subject: fmt.Sprint(i)}, Now: storetest.Start, Limits: limits})
-			if err != nil && (!errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "too many connections")) {
+			if err != nil && !errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("Create: %v", err)
 			}
 		})
