@@ -25,7 +25,8 @@ type options struct {
 	count counts
 	parts string
 	json  string
-	// quick is for the test: it says nothing about speed.
+	env   string
+	// progress gets one line for each step.
 	progress func(string)
 }
 
@@ -65,6 +66,7 @@ func main() {
 	flag.IntVar(&o.count.rounds, "rounds", 21, "rounds of the comparison of processor time")
 	flag.StringVar(&o.parts, "parts", strings.Join(allParts, ","), "what to measure: processor time, the scenario, the scenario with bare servers")
 	flag.StringVar(&o.json, "json", "", "file for the figures")
+	flag.StringVar(&o.env, "env", "", "settings to try out for token service and edge, such as GOGC=50,GODEBUG=gctrace=1")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	r, err := run(ctx, o)
@@ -91,7 +93,7 @@ func run(ctx context.Context, o options) (r *report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{dir: dir}
+	w := &world{dir: dir, env: strings.FieldsFunc(o.env, func(r rune) bool { return r == ',' })}
 	defer func() {
 		if err == nil || ctx.Err() != nil {
 			err = errors.Join(err, os.RemoveAll(dir))
@@ -101,13 +103,13 @@ func run(ctx context.Context, o options) (r *report, err error) {
 	}()
 	defer w.close()
 	o.progress("building and starting token service, edge and what they are compared with")
-	if err := w.open(ctx, o.users); err != nil {
+	if err := w.open(ctx); err != nil {
 		return nil, err
 	}
 	return measure(ctx, o, w)
 }
 
-// measure runs the parts. The users come first, so that the peak of memory is theirs alone.
+// measure runs the parts. The users come first: a peak of memory is theirs.
 func measure(ctx context.Context, o options, w *world) (*report, error) {
 	r := newReport(o.habits)
 	if o.has(partUsers) {

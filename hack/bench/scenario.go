@@ -38,7 +38,7 @@ type crowdFigures struct {
 	EdgeCPU  float64 `json:"edge_cpu"`
 }
 
-// perMinute is how many operations a second there were.
+// perSecond is how many operations a second there were.
 func (f crowdFigures) perSecond(d time.Duration) float64 { return float64(f.All.Count) / d.Seconds() }
 
 // checkLimit tells whether this process and its children may open enough files; the Go runtime has raised the soft limit.
