@@ -404,6 +404,14 @@ func TestWebhookBreaker(t *testing.T) {
 		status = 500
 		for i := range breakAfter {
 			login(ErrUnavailable, breakAfter+i+1)
+			if i == 2 { // who goes away neither counts nor makes the count begin again
+				gone, cancel := context.WithCancel(t.Context())
+				cancel()
+				if _, err := h.Authenticate(gone, "alice", secret.NewText("x")); !errors.Is(err, context.Canceled) {
+					t.Fatal(err)
+				}
+				asked = breakAfter + i + 1
+			}
 		}
 		login(ErrUnavailable, 2*breakAfter) // open: not asked
 		pass(breakFor)
