@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/store/postgres"
 	"github.com/keyturn/keyturn/internal/store/redis"
 )
 
@@ -53,6 +54,14 @@ func TestStoreURL(t *testing.T) {
 		}
 		if strings.Contains(got, "@") || strings.Contains(got, "$(") {
 			t.Errorf("%s: it holds a credential, or what Kubernetes would expand: %s", name, got)
+		}
+		if row.store.Postgres != nil {
+			opened, err := postgres.Open(postgres.Config{URL: got, Dir: t.TempDir()})
+			if err != nil {
+				t.Errorf("%s: the token service refuses it: %v", name, err)
+			} else if err := opened.Close(); err != nil {
+				t.Error(err)
+			}
 		}
 		if row.store.Redis == nil {
 			continue

@@ -148,7 +148,7 @@ func issuerDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, signing 
 		FailureLimit:   failureLimit(&policy.Login.FailureLimit),
 		Browser:        browser(policy),
 		MaxPropagation: snapshot.Duration(policy.Revocation.MaxPropagation.Duration),
-		Identity:       identity(tsvc.Spec.Identity, refs.cluster),
+		Identity:       identitySources(tsvc.Spec.Identity, refs.cluster),
 		Clients:        clients(tsvc.Spec.Clients),
 		TrustedProxies: prefixes(tsvc.Spec.TrustedProxies),
 	}

@@ -34,9 +34,9 @@ func browser(policy *keyturnv1alpha1.TokenPolicySpec) snapshot.Browser {
 	return out
 }
 
-// identity are the sources of users, in the spec's order. The source that takes this cluster's tokens is left out while
+// identitySources are the sources of users, in the spec's order. The source that takes this cluster's tokens is left out while
 // nobody knows its keys: it lets nobody in, and the others go on.
-func identity(sources []keyturnv1alpha1.IdentitySource, cluster *clusterKeys) []snapshot.IdentitySource {
+func identitySources(sources []keyturnv1alpha1.IdentitySource, cluster *clusterKeys) []snapshot.IdentitySource {
 	var out []snapshot.IdentitySource
 	for i := range sources {
 		source := &sources[i]

@@ -24,7 +24,7 @@ func TestNothingConfigured(t *testing.T) {
 			t.Errorf("mode %q becomes %+v", mode, got)
 		}
 	}
-	if clients(nil) != nil || identity(nil, nil) != nil {
+	if clients(nil) != nil || identitySources(nil, nil) != nil {
 		t.Error("an empty list becomes something")
 	}
 }
@@ -69,11 +69,11 @@ func TestSourcesInDocuments(t *testing.T) {
 		{Name: "staff", Htpasswd: &snapshot.Htpasswd{}},
 	}
 	equal := cmp.AllowUnexported(snapshot.Htpasswd{}.Users)
-	if diff := cmp.Diff(want, identity(sources, &clusterKeys{"https://k", []byte(`{"keys":[]}`)}), equal); diff != "" {
+	if diff := cmp.Diff(want, identitySources(sources, &clusterKeys{"https://k", []byte(`{"keys":[]}`)}), equal); diff != "" {
 		t.Errorf("sources (-want +got):\n%s", diff)
 	}
 	// Without the cluster's keys its tokens let nobody in, and the others go on.
-	if diff := cmp.Diff([]snapshot.IdentitySource{want[0], want[2], want[3]}, identity(sources, nil), equal); diff != "" {
+	if diff := cmp.Diff([]snapshot.IdentitySource{want[0], want[2], want[3]}, identitySources(sources, nil), equal); diff != "" {
 		t.Errorf("sources without the cluster's keys (-want +got):\n%s", diff)
 	}
 }

@@ -99,6 +99,12 @@ var tokenPolicyRefusals = []refusal{
 	{"login page with a backslash", `{cookies: {loginURL: "/\\evil.example.com"}}`, "loginURL must not have @, #, spaces"},
 	{"login page with a line end", `{cookies: {loginURL: "/login\r\nSet-Cookie: a=b"}}`, "loginURL must not have @, #, spaces"},
 	{"login page with a user", `{cookies: {loginURL: "https://www.example.com@evil.example.com/"}}`, "loginURL must not have @, #, spaces"},
+	{"login page among our own", `{cookies: {loginURL: /auth/continue}}`, hintLoginPath},
+	{"login page at our own", `{cookies: {loginURL: "/auth?x=1"}}`, hintLoginPath},
+	{"login page with a dot segment", `{cookies: {loginURL: "/a/../login"}}`, hintLoginPath},
+	{"login page with an escape", `{cookies: {loginURL: "/%2fevil.example.com"}}`, hintLoginPath},
+	{"login page in capitals", `{cookies: {loginURL: "https://WWW.example.com/login"}}`, hintLoginURL},
+	{"login page with https's own port", `{cookies: {loginURL: "https://www.example.com:443/login"}}`, "remove :443"},
 	{"empty login page", `{cookies: {loginURL: ""}}`, "at least 1 chars long"},
 	{"every origin", `{cors: {allowedOrigins: ["*"]}}`, "there is no wildcard and no null"},
 	{"origins by wildcard", `{cors: {allowedOrigins: ["https://*.example.com"]}}`, "name each origin"},
@@ -123,8 +129,9 @@ var tokenPolicyRefusals = []refusal{
 
 // Parts of messages that several rows look for.
 const (
-	hintLoginURL = "loginURL must be a path of the same host that begins with one slash"
-	hintOrigin   = "an origin must be a lower-case https origin as browsers send it"
+	hintLoginURL  = "loginURL must be a path of the same host that begins with one slash"
+	hintLoginPath = "the path of loginURL must not have %"
+	hintOrigin    = "an origin must be a lower-case https origin as browsers send it"
 )
 
 func origins(count int) string {

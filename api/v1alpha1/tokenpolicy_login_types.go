@@ -68,7 +68,9 @@ type CookiesSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[]A-Za-z0-9:/?&=._~%+,;!$()*[-]+$')",message="loginURL must not have @, #, spaces, quotes, backslashes or other characters that a URL encodes: remove them"
-	// +kubebuilder:validation:XValidation:rule="isURL(self) && self.matches('^(/([^/].*)?|https://[a-z0-9[].*)$')",message="loginURL must be a path of the same host that begins with one slash, such as /login, or an https URL, such as https://www.example.com/login: mend it"
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && self.matches('^(/([^/].*)?|https://([a-z0-9]([-a-z0-9.]*[a-z0-9])?|[[][0-9a-f:.]+[]])(:[1-9][0-9]{0,4})?([/?].*)?)$')",message="loginURL must be a path of the same host that begins with one slash, such as /login, or an https URL with a lower-case host, such as https://www.example.com/login: mend it"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^https://[^/?]*:(443|6553[6-9]|655[4-9][0-9]|65[6-9][0-9]{2}|6[6-9][0-9]{3}|[7-9][0-9]{4})([/?]|$)')",message="loginURL has the port of https itself, or one above 65535: remove :443, or use a port from 1 to 65535"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^/[^?]*%|^/([^?]*/)?[.][.]?([/;?]|$)|^/auth([/?]|$)')",message="the path of loginURL must not have %, . or .. as a segment, and must not be under /auth/, where Keyturn's own endpoints are: use a path such as /login"
 	LoginURL *string `json:"loginURL,omitempty"`
 }
 
