@@ -23,6 +23,7 @@ const (
 	dialTimeout = time.Second
 	waitTimeout = time.Second // for replicas
 	poolSize    = 48
+	maxDials    = 8 // at once: a busy moment must not begin with 48 handshakes
 	maxIdleTime = 5 * time.Minute
 )
 
@@ -87,9 +88,7 @@ func (f files) tlsConfig(host string) (*tls.Config, error) {
 
 // dial connects to a server, with TLS by the files as they are now.
 func (f files) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	conn, err := (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext(ctx, network, address)
+	conn, err := (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext(ctx, network, address)
 	if err != nil || !f.tls {
 		return conn, err
 	}
@@ -103,7 +102,8 @@ func (f files) dial(ctx context.Context, network, address string) (net.Conn, err
 	}
 	secured := tls.Client(conn, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("TLS with %s: %w", address, err), conn.Close())
+		_ = conn.Close() // it may be closed already
+		return nil, fmt.Errorf("TLS with %s: %w", address, err)
 	}
 	return secured, nil
 }
@@ -113,7 +113,7 @@ func (f files) options(address string) *goredis.Options {
 	return &goredis.Options{
 		Addr: address, Dialer: f.dial, CredentialsProviderContext: f.credentials,
 		Protocol: 2, DisableIdentity: true, MaintNotificationsConfig: noNotifications(),
-		MaxRetries: -1, DialerRetries: 1, DialTimeout: dialTimeout,
+		MaxRetries: -1, DialerRetries: 1, DialTimeout: opTimeout, MaxConcurrentDials: maxDials,
 		ReadTimeout: opTimeout, WriteTimeout: opTimeout, ContextTimeoutEnabled: true,
 		PoolSize: poolSize, PoolTimeout: opTimeout, ConnMaxIdleTime: maxIdleTime,
 	}

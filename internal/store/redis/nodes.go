@@ -34,7 +34,7 @@ func newNodes(c Config, key string, hook onConnect) nodes {
 		return &cluster{key: key, client: goredis.NewClusterClient(&goredis.ClusterOptions{
 			Addrs: c.Addresses, Dialer: f.dial, OnConnect: hook, CredentialsProviderContext: f.credentials,
 			Protocol: 2, DisableIdentity: true, MaintNotificationsConfig: noNotifications(),
-			MaxRetries: -1, DialerRetries: 1, DialTimeout: dialTimeout,
+			MaxRetries: -1, DialerRetries: 1, DialTimeout: opTimeout, MaxConcurrentDials: maxDials,
 			ReadTimeout: opTimeout, WriteTimeout: opTimeout, ContextTimeoutEnabled: true,
 			PoolSize: poolSize, PoolTimeout: opTimeout, ConnMaxIdleTime: maxIdleTime,
 			ClusterStateReloadInterval: 5 * time.Second,
