@@ -101,6 +101,7 @@ func TestTokenExchangeByAClient(t *testing.T) {
 		t.Errorf("%s", seen.raw)
 	}
 	r.refused(r.post("/auth/token", exchangeForm("alice", "id_token"), basic("orders", "x")...), http.StatusUnauthorized, CodeInvalidClient, "invalid_client")
+	r.refused(r.post("/auth/token", exchangeForm("alice", "id_token", "client_id", webClient, "client_secret", ordersSecret)), http.StatusUnauthorized, CodeInvalidClient, "invalid_client")
 	r.refused(r.post("/auth/token", exchangeForm("alice", "id_token", "client_id", "spa")), http.StatusUnauthorized, CodeInvalidClient, "invalid_client")
 }
 
