@@ -186,3 +186,14 @@ func TestLiveStateOutlivesASnapshot(t *testing.T) {
 		t.Errorf("%d things are kept", len(sources.open))
 	}
 }
+
+// A wrong password at a webhook stays one when the hash that hides its haste cannot be computed: it must count.
+func TestDeniedAndBusy(t *testing.T) {
+	h := hook(t, webhookSource("app", serve(t, answering(401, jsonType, "{}"))), htpasswdSource("staff", "staff:", "bob:"+bcryptOf(t, "x"), ""))
+	h.hasher = NewHasher(1, 0)
+	h.hasher.slots <- struct{}{}
+	_, err := h.Authenticate(t.Context(), "alice", secret.NewText("wrong"))
+	if !errors.Is(err, ErrBusy) || !errors.Is(err, ErrDenied) {
+		t.Errorf("%v, want busy and denied", err)
+	}
+}

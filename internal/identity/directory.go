@@ -117,7 +117,8 @@ func (d *Directory) Authenticate(ctx context.Context, name string, password secr
 			continue
 		case errors.Is(err, ErrDenied):
 			if _, hashed := e.source.(*htpasswd); !hashed {
-				return User{}, d.pretend(ctx, password)
+				// The source has said no: that the work which hides its haste could not be done changes nothing of that.
+				return User{}, errors.Join(d.pretend(ctx, password), ErrDenied)
 			}
 			return User{}, ErrDenied
 		default:

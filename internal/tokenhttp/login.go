@@ -70,12 +70,12 @@ func (s *Service) doLogin(w http.ResponseWriter, r *http.Request) (string, *Prob
 
 func (s *Service) loginRefused(err error) (string, *Problem) {
 	switch {
+	case errors.Is(err, identity.ErrBusy): // first: it may be a denial too, which must not be told apart
+		return "busy", unavailable(CodeBusy, "Too many logins at this moment")
 	case errors.Is(err, identity.ErrDenied):
 		return "denied", unauthorized(CodeInvalidCredentials, "The user name or the password is wrong")
 	case errors.Is(err, identity.ErrBadName), errors.Is(err, identity.ErrPasswordTooLong):
 		return "invalid", badRequest(err.Error())
-	case errors.Is(err, identity.ErrBusy):
-		return "busy", unavailable(CodeBusy, "Too many logins at this moment")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return "cancelled", unavailable(CodeBusy, "The request took too long")
 	default:
