@@ -96,3 +96,19 @@ func TestScriptsForgotten(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A revocation that is gone from a server that never went away, e.g. by somebody's RESTORE, is noticed by the next operation.
+func TestWentBackInPlace(t *testing.T) {
+	server := durable(t)
+	s := open(t, at(server))
+	created := login(t, s, "alice")
+	last, err := logout(t, s, login(t, s, "bob").Family.SessionID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := s.ID()
+	command(t, server, "HSET", s.meta, "last", last-1)
+	if r, err := refresh(t, s, created.Token); err != nil || r.Outcome != store.Revoked || s.ID() == id {
+		t.Errorf("outcome %q, %v, id %q as before: %t", r.Outcome, err, s.ID(), s.ID() == id)
+	}
+}
