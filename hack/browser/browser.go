@@ -47,7 +47,7 @@ func Find(ctx context.Context, cache string, progress io.Writer) (Chromium, erro
 
 // Start starts the browser with an empty profile in dir and returns a context of its first tab. It trusts every
 // certificate, because the one here was made a moment ago. It ends with the context.
-func (c Chromium) Start(ctx context.Context, dir string) (context.Context, context.CancelFunc) {
+func (c Chromium) Start(ctx context.Context, dir string) (context.Context, context.CancelFunc, error) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(c.Path), chromedp.Env(c.Environment...), chromedp.UserDataDir(dir),
 		chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.DisableGPU,
@@ -57,5 +57,10 @@ func (c Chromium) Start(ctx context.Context, dir string) (context.Context, conte
 	}
 	allocated, cancelAllocator := chromedp.NewExecAllocator(ctx, options...)
 	tab, cancelTab := chromedp.NewContext(allocated)
-	return tab, func() { cancelTab(); cancelAllocator() }
+	end := func() { cancelTab(); cancelAllocator() }
+	if err := chromedp.Do(tab); err != nil { // here, because a browser lives as long as the context of its first act
+		end()
+		return nil, nil, fmt.Errorf("start %s: %w", c.Path, err)
+	}
+	return tab, end, nil
 }

@@ -36,7 +36,10 @@ func newPerson(t *testing.T, w *world) *person {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
-	tab, end := chromium.Start(ctx, t.TempDir())
+	tab, end, err := chromium.Start(ctx, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(end)
 	return &person{T: t, tab: tab, url: w.url}
 }
@@ -88,11 +91,14 @@ func (p *person) sees(id, text string) {
 	}
 }
 
-// tabOf opens another tab of the same person.
+// another opens another tab of the same person.
 func (p *person) another() *person {
 	p.Helper()
 	tab, end := chromedp.NewContext(p.tab)
 	p.Cleanup(end)
+	if err := chromedp.Do(tab); err != nil {
+		p.Fatal(err)
+	}
 	return &person{T: p.T, tab: tab, url: p.url}
 }
 
