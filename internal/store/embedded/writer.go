@@ -12,8 +12,8 @@ import (
 // maxBatch bounds how many operations share one commit.
 const maxBatch = 256
 
-// gatherFor is how long a commit waits for more operations while several are under way: less than a signature takes.
-const gatherFor = time.Millisecond
+// gatherFor is how long a commit waits for more operations while several are under way: about as long as a signature takes.
+const gatherFor = 2 * time.Millisecond
 
 var errClosed = errors.New("it is closed")
 
