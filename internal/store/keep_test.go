@@ -1,9 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -44,4 +48,42 @@ func TestNoCompactionAfterAJump(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Keep compacts at every tick of a steady clock, says what became of it, and ends with its context.
+func TestKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s := &moody{answers: []error{nil, errors.New("the disk is gone"), nil}}
+		ctx, end := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- Keep(ctx, s, slog.New(slog.NewTextHandler(&log, nil)), time.Now) }()
+		time.Sleep(3*compactEvery + time.Second) //nolint:forbidigo // in a bubble, this is the clock
+		synctest.Wait()
+		end()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("Keep ended with %v", err)
+		}
+		if s.asked != 3 {
+			t.Errorf("%d compactions in 3 ticks", s.asked)
+		}
+		if text := log.String(); strings.Count(text, "store_compacted") != 2 || strings.Count(text, "the disk is gone") != 1 {
+			t.Errorf("log: %s", text)
+		}
+	})
+}
+
+// moody compacts as its answers say.
+type moody struct {
+	answers []error
+	asked   int
+}
+
+func (m *moody) Compact(context.Context, time.Time) (int, error) {
+	err := m.answers[m.asked]
+	m.asked++
+	if err != nil {
+		return 0, err
+	}
+	return 1, nil
 }

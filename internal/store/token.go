@@ -109,19 +109,16 @@ func (t Token) Unseal(sealed []byte) (Token, error) {
 }
 
 func (t Token) aead() cipher.AEAD {
-	key, err := hkdf.Key(sha256.New, t.raw.Reveal(), nil, "keyturn refresh successor v1", 32)
-	if err != nil {
-		panic(err) // only for impossible lengths
-	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		panic(err)
-	}
-	aead, err := cipher.NewGCM(block)
+	key := must(hkdf.Key(sha256.New, t.raw.Reveal(), nil, "keyturn refresh successor v1", 32))
+	return must(cipher.NewGCM(must(aes.NewCipher(key))))
+}
+
+// must is for calls that fail for impossible lengths only.
+func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
 	}
-	return aead
+	return value
 }
 
 // MarshalText writes the hash in base64url, for backends that keep families as JSON.

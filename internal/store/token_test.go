@@ -60,3 +60,20 @@ func FuzzParseToken(f *testing.F) {
 		}
 	})
 }
+
+func TestTokenHashText(t *testing.T) {
+	hash := store.NewToken().Hash()
+	text, err := hash.MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again store.TokenHash
+	if err := again.UnmarshalText(text); err != nil || !again.Equal(hash) {
+		t.Errorf("%v, %v", again, err)
+	}
+	for _, bad := range []string{"", "abc", string(text) + "AAAA", string(text)[:42] + "!"} {
+		if err := again.UnmarshalText([]byte(bad)); err == nil {
+			t.Errorf("%q was taken for a hash", bad)
+		}
+	}
+}
