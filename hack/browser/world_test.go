@@ -185,7 +185,7 @@ func (w *world) startNginx(addresses nginx.Addresses) {
 		w.Fatal(err)
 	}
 	const protected = "  # Everything that a person or an app protected by Keyturn asks for.\n"
-	text := strings.Replace(string(recipe), protected, "  location /login/ { proxy_pass http://application; }\n\n"+protected, 1)
+	text := strings.Replace(string(recipe), protected, documentedLogin(w.T)+"\n"+protected, 1)
 	text = strings.Replace(text, "set $keyturn_cookies no;", "set $keyturn_cookies yes;", 1)
 	if strings.Count(text, "location /login/") != 1 || strings.Count(text, "set $keyturn_cookies yes;") != 1 {
 		w.Fatal("docs/ingress/nginx.conf has changed: bring this test along")

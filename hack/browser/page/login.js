@@ -15,7 +15,15 @@ document.getElementById('login').addEventListener('submit', async (event) => {
     document.getElementById('message').textContent = body.title;
     return;
   }
-  window.loginAnswer = JSON.stringify(body);
-  const back = new URLSearchParams(location.search).get('return_to') || '/';
-  location.assign(back.startsWith('/') && !back.startsWith('//') ? back : '/');
+  location.assign(homeward());
 });
+
+// homeward is the page that the user came from, or the first one. It is never on another site, whatever a link to this
+// page says: browsers take /\example.com for one.
+function homeward() {
+  try {
+    const back = new URL(new URLSearchParams(location.search).get('return_to') || '/', location.origin);
+    if (back.origin === location.origin) return back.href;
+  } catch { /* not an address */ }
+  return '/';
+}
