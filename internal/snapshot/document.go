@@ -72,6 +72,9 @@ type Issuer struct {
 	Clients []Client `json:"clients,omitempty"`
 	// TrustedProxies are the peers whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix `json:"trustedProxies"`
+	// Rollout and Legacy are nil where there are no legacy sessions.
+	Rollout *Rollout `json:"rollout,omitempty"`
+	Legacy  *Legacy  `json:"legacy,omitempty"`
 }
 
 // Browser is what browsers get. The zero value sets no cookie and allows no other origin.
@@ -218,6 +221,8 @@ type Edge struct {
 	OnStaleRevocation string         `json:"onStaleRevocations"`
 	// AccessCookie is the name of the cookie in which an access token may come; empty means in none.
 	AccessCookie string `json:"accessCookie,omitempty"`
+	// Rollout is nil where there are no legacy sessions.
+	Rollout *Rollout `json:"rollout,omitempty"`
 }
 
 // The values of Edge.OnStaleRevocation.

@@ -33,8 +33,30 @@ type Status struct {
 	StoreReason string `json:"storeReason,omitempty"`
 	// UntrustedPeer is an address that sent requests without being a trusted proxy; empty if none was seen lately.
 	UntrustedPeer string `json:"untrustedPeer,omitempty"`
+	// Rollout is what this replica has counted since it started, while there is an AuthRollout.
+	Rollout *RolloutCounts `json:"rollout,omitempty"`
 	// Revocations is, for an edge, how fresh its list is.
 	Revocations *RevocationStatus `json:"revocations,omitempty"`
+}
+
+// RolloutCounts are counters of one replica since Started: readers take differences, and begin anew when Started changes.
+type RolloutCounts struct {
+	Started time.Time `json:"started"`
+	// Percent is the share in force at this replica.
+	Percent int `json:"percent"`
+	// Cohort and Control count what both sides have: edge decisions and logins. Endpoints counts refreshes and exchanges.
+	Cohort    EventCounts `json:"cohort"`
+	Control   EventCounts `json:"control"`
+	Endpoints EventCounts `json:"endpoints"`
+	// Sessions and Tokens count edge decisions by the credential that authorized them.
+	Sessions uint64 `json:"sessions"`
+	Tokens   uint64 `json:"tokens"`
+}
+
+// EventCounts are events and those of them that failed without the user's doing.
+type EventCounts struct {
+	Events   uint64 `json:"events"`
+	Failures uint64 `json:"failures"`
 }
 
 // Refusal says why a document was refused.
