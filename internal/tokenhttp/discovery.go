@@ -73,13 +73,16 @@ const (
 
 // local returns the route that a path means. An issuer with a path, such as https://example.com/tenant, advertises its
 // endpoints below it, so they are served there as well as at the root: an ingress may hand the path on as it is. Its
-// discovery is also where RFC 8414, section 3.1, puts it, in front of the issuer's path.
-func (d *Document) local(path string) string {
-	if d.issuerPath == "" {
+// discovery is also where RFC 8414, section 3.1, puts it, in front of the issuer's path. What is a route already stays
+// one: the issuer's path may be /auth, too.
+func (d *Document) local(path string, routes map[string]route) string {
+	if _, served := routes[path]; served || d.issuerPath == "" {
 		return path
 	}
-	if rest, below := strings.CutPrefix(path, d.issuerPath+"/"); below {
-		return "/" + rest
+	if rest, below := strings.CutPrefix(path, d.issuerPath); below {
+		if _, served := routes[rest]; served {
+			return rest
+		}
 	}
 	if path == openidPath+d.issuerPath || path == oauthPath+d.issuerPath {
 		return strings.TrimSuffix(path, d.issuerPath)
@@ -93,7 +96,7 @@ func (s *Service) relocate(r *http.Request) *http.Request {
 	if doc == nil || doc.issuerPath == "" || r.URL.RawPath != "" {
 		return r
 	}
-	path := doc.local(r.URL.Path)
+	path := doc.local(r.URL.Path, s.routes)
 	if path == r.URL.Path {
 		return r
 	}

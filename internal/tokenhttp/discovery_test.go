@@ -86,3 +86,25 @@ func TestIssuerWithAPath(t *testing.T) {
 		}
 	}
 }
+
+// An issuer whose path is the beginning of our own paths hides none of them.
+func TestIssuerPathLikeOurOwn(t *testing.T) {
+	for issuerPath, advertised := range map[string]string{"/auth": "/auth/auth/", "/.well-known": "/.well-known/auth/", "/auth/auth": "/auth/auth/auth/"} {
+		t.Run(issuerPath, func(t *testing.T) {
+			r := newRig(t)
+			doc := r.issuer
+			doc.Header.Issuer = "https://example.com" + issuerPath
+			r.use(doc)
+			for _, path := range []string{openidPath, oauthPath, issuerPath + openidPath, oauthPath + issuerPath, "/.well-known/jwks.json", issuerPath + "/.well-known/jwks.json"} {
+				if a := r.do(http.MethodGet, path, ""); a.status != http.StatusOK {
+					t.Errorf("%s: %d", path, a.status)
+				}
+			}
+			for _, at := range []string{"/auth/", advertised} {
+				a := r.do(http.MethodPost, at+"login", object("username", "alice", "password", canary))
+				r.want(a, http.StatusOK, "")
+				r.want(r.do(http.MethodPost, at+"refresh", object("refresh_token", a.text("refresh_token"))), http.StatusOK, "")
+			}
+		})
+	}
+}
