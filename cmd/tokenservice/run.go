@@ -41,7 +41,7 @@ type parts struct {
 // assemble opens the store and puts the parts together. Nothing runs yet.
 func assemble(ctx context.Context, o options, log *slog.Logger) (*parts, error) {
 	slots := runtime.GOMAXPROCS(0)
-	hasher := identity.NewHasher(slots, slots*queuePerSlot).Within(debug.SetMemoryLimit(-1) / 2) // of GOMEMLIMIT
+	hasher := identity.NewHasher(slots, slots*queuePerSlot).Within(debug.SetMemoryLimit(-1) / 3 * 2) // of GOMEMLIMIT
 	p := &parts{sources: identity.NewSources(o.identityDir, log, time.Now)}
 	p.document = snapshot.Open(o.snapshot, tokenhttp.Build(p.sources, hasher), log, time.Now)
 	propagation := func() time.Duration {
