@@ -10,6 +10,10 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/keyturn/keyturn/internal/identity"
 )
@@ -51,15 +55,28 @@ func (s *Service) limitLogin(w http.ResponseWriter, r *http.Request, doc *Docume
 
 // attempt is one login against the limit of its account. The zero value is one that nothing limits.
 type attempt struct {
-	account, place string
+	// account is what failures are counted by, name what has been at home at a place.
+	account, name, place string
 	// counted: it was counted as a failure in advance, so that many at once cannot exceed the limit.
 	counted bool
 }
 
-// accountKey is what stands for an account in the store and the log, whether it exists or not. Case is folded, because
-// a source of identities may take two cases for one user.
+// accountKey is what stands for an account in the limiter and the log, whether it exists or not. Case and marks are
+// dropped, because a source of identities may take two such names for one user: there would be a limit for each spelling.
 func accountKey(canonical string) string {
-	sum := sha256.Sum256([]byte(strings.ToLower(canonical)))
+	plain := strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Mn, r) {
+			return -1
+		}
+		return r
+	}, norm.NFKD.String(canonical))
+	return nameKey(cases.Fold().String(plain))
+}
+
+// nameKey is what stands for exactly one name. The user of a name is at home where that name has logged in, and nobody
+// else is: another source has another user for a name in another case.
+func nameKey(canonical string) string {
+	sum := sha256.Sum256([]byte(canonical))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
@@ -73,8 +90,8 @@ func (s *Service) limitAccount(w http.ResponseWriter, r *http.Request, doc *Docu
 	if err != nil {
 		return attempt{}, "invalid", badRequest(err.Error())
 	}
-	a := attempt{account: accountKey(canonical), place: limitKey(client)}
-	known, err := s.Acquaintances.Acquainted(r.Context(), a.account, a.place, now)
+	a := attempt{account: accountKey(canonical), name: nameKey(canonical), place: limitKey(client)}
+	known, err := s.Acquaintances.Acquainted(r.Context(), a.name, a.place, now)
 	if err != nil {
 		return attempt{}, "unavailable", s.storeFailed("acquainted", err)
 	}
@@ -110,14 +127,14 @@ func (s *Service) settle(ctx context.Context, a attempt, outcome error) {
 
 // acquaint notes where the account has logged in. A login that was stored does not fail because this was not.
 func (s *Service) acquaint(ctx context.Context, a attempt, now time.Time) {
-	if a.account == "" {
+	if a.name == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards)
 	defer cancel()
-	fresh, err := s.Acquaintances.Acquainted(ctx, a.account, a.place, now.Add(acquaintedFor-renewAfter))
+	fresh, err := s.Acquaintances.Acquainted(ctx, a.name, a.place, now.Add(acquaintedFor-renewAfter))
 	if err == nil && !fresh {
-		err = s.Acquaintances.Acquaint(ctx, a.account, a.place, now, now.Add(acquaintedFor))
+		err = s.Acquaintances.Acquaint(ctx, a.name, a.place, now, now.Add(acquaintedFor))
 	}
 	if err != nil {
 		_ = s.storeFailed("acquaint", err)

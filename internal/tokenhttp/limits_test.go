@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/keyturn/keyturn/internal/identity"
+	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
 	"github.com/keyturn/keyturn/internal/store"
 )
@@ -160,6 +161,42 @@ func TestAcquaintedPlaces(t *testing.T) {
 	r.clock.advance(acquaintedFor)
 	lock()
 	r.want(r.loginFrom(home, "alice", canary), http.StatusTooManyRequests, CodeAccountLimited)
+}
+
+// An htpasswd list has bob and Bob as two users. Where one of them is at home, guesses at the other one's password count.
+func TestAcquaintancesAreOfOneAccount(t *testing.T) {
+	r := newLimitRig(t)
+	doc := r.issuer
+	doc.Identity = []snapshot.IdentitySource{{Name: "staff", Htpasswd: &snapshot.Htpasswd{
+		Users: secret.NewText("bob:" + hashed(t, "builder") + "\nBob:" + hashed(t, "intruder"))}}}
+	r.use(doc)
+	r.want(r.loginFrom("198.51.100.1", "Bob", "intruder"), http.StatusOK, "")
+	for range 3 {
+		r.want(r.loginFrom("198.51.100.1", "bob", "guess"), http.StatusUnauthorized, CodeInvalidCredentials)
+	}
+	r.want(r.loginFrom("198.51.100.1", "bob", "guess"), http.StatusTooManyRequests, CodeAccountLimited)
+	r.want(r.loginFrom("198.51.100.1", "Bob", "intruder"), http.StatusOK, "")
+}
+
+// A source that compares without regard to case and marks, as many databases do, has one user for all these names: they
+// share one limit, or there would be as many guesses as spellings.
+func TestSpellingsShareALimit(t *testing.T) {
+	for _, names := range [][]string{
+		{"alice", "Alice", "álice", "ALÍÇE", "\uff21lice", "a\u0301lice"},
+		{"σίσυφος", "ΣΙΣΥΦΟΣ", "ςίςυφος"},
+		{"strasse", "straße", "STRASSE"},
+		{"ilker", "İLKER"},
+	} {
+		r := newLimitRig(t)
+		for i := range 3 {
+			r.want(r.loginFrom("198.51.100.1", names[i%len(names)], "guess"), http.StatusUnauthorized, CodeInvalidCredentials)
+		}
+		for _, name := range names {
+			if a := r.loginFrom("198.51.100.1", name, "guess"); a.text("code") != CodeAccountLimited {
+				t.Errorf("%q beside %q: %d %s", name, names[0], a.status, a.raw)
+			}
+		}
+	}
 }
 
 type counting struct {
