@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,6 +103,17 @@ func TestSeveralSchemas(t *testing.T) {
 	d.inspect(b, created.Token, store.Unknown)
 	if a.ID() == b.ID() {
 		t.Error("two schemas are one store")
+	}
+}
+
+// The longest name that PostgreSQL takes is as good as any: also for the channel, whose name is made of it.
+func TestLongestSchema(t *testing.T) {
+	d := newDatabase(t, sharedServer(t))
+	d.query = "&schema=" + strings.Repeat("s", 63)
+	s := d.open()
+	d.logout(s, d.login(s, "alice").Family.SessionID)
+	if channel := channelOf("shop"); channel != "keyturn_shop" {
+		t.Errorf("channel %s", channel)
 	}
 }
 

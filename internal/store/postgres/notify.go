@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"strconv"
 	"time"
@@ -13,6 +14,16 @@ import (
 // silence is how long the listener waits before it asks the server for a sign of life: a connection that a firewall
 // has forgotten never ends by itself.
 const silence = 10 * time.Second
+
+// channelOf is the channel of a schema, which keeps two in one database apart. No name in PostgreSQL is longer than 63
+// bytes, and notifying under a longer one is an error.
+func channelOf(schema string) string {
+	const prefix = "keyturn_"
+	if len(prefix)+len(schema) <= 63 {
+		return prefix + schema
+	}
+	return prefix + hex.EncodeToString(hash("channel", schema))
+}
 
 // waitForNotification returns nil without an error when the server was silent but is alive.
 func waitForNotification(ctx context.Context, conn *pgx.Conn) (*pgconn.Notification, error) {

@@ -54,7 +54,7 @@ func Open(config Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		target: t, dir: config.Dir, channel: "keyturn_" + t.schema, log: config.Log, now: config.Now,
+		target: t, dir: config.Dir, channel: channelOf(t.schema), log: config.Log, now: config.Now,
 		health: newHealth(), preparing: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
 	if s.log == nil {
