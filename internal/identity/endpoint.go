@@ -38,7 +38,7 @@ func newEndpoint(url string, timeout time.Duration, r *remote, log *slog.Logger)
 		MaxRequests: 1, Timeout: breakFor,
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakAfter },
 		IsSuccessful: func(err error) bool { return !errors.Is(err, ErrUnavailable) },
-		IsExcluded:   func(err error) bool { return errors.Is(err, errLeft) },
+		IsExcluded:   func(err error) bool { return errors.Is(err, errLeft) || errors.Is(err, errOneUser) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			log.Warn("identity_webhook_breaker", "from", from.String(), "to", to.String())
 		},
@@ -47,6 +47,10 @@ func newEndpoint(url string, timeout time.Duration, r *remote, log *slog.Logger)
 
 // errLeft marks the end of a question whose asker went away: it says nothing about the endpoint.
 var errLeft = errors.New("the question was given up")
+
+// errOneUser marks an answer about a user that cannot be taken: the endpoint answers. If it counted, a user who can
+// choose a part of the answer, such as a name for display, could stop everybody's logins.
+var errOneUser = errors.New("the answer")
 
 // unavailable is an error for the log.
 func unavailable(format string, args ...any) error {

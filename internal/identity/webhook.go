@@ -103,7 +103,7 @@ func (w *webhook) lookup(ctx context.Context, known User) (User, error) {
 		case a.status == http.StatusOK:
 			user, err := readUser(a)
 			if err == nil && user.Name != known.Name {
-				return User{}, unavailable("the answer is about another user_id")
+				return User{}, unavailable("%w is about another user_id", errOneUser)
 			}
 			return user, err
 		case (a.status == http.StatusNotFound || a.status == http.StatusGone) && a.meant:
@@ -122,7 +122,7 @@ func readUser(a answer) (User, error) {
 	}
 	user, err := parseUser(a.body)
 	if err != nil {
-		return User{}, unavailable("the webhook's answer: %w", err)
+		return User{}, unavailable("%w of the webhook: %w", errOneUser, err)
 	}
 	return user, nil
 }

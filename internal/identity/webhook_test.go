@@ -429,6 +429,39 @@ func TestWebhookBreaker(t *testing.T) {
 	})
 }
 
+// What the application says about one user, and cannot be taken, is that user's misfortune: it opens no breaker, or who
+// can choose a display name could stop the logins of all.
+func TestOneUsersAnswerOpensNoBreaker(t *testing.T) {
+	for _, body := range []string{
+		`{"user_id":"u-1","claims":{"name":"two\nlines"}}`, `{"user_id":"u-1","claims":{"name":"` + strings.Repeat("x", MaxClaimBytes+1) + `"}}`,
+		`{"user_id":"u-1","role":"two words"}`, `{"user_id":" "}`, `{"user_id":"u-1","claims":{"name":"\ud83d"}}`, `{"user_id":"u-3","role":""}`,
+	} {
+		another := strings.Contains(body, "u-3") // a good user, but not the one of the lookup
+		h := hook(t, webhookSource("app", serve(t, func(w http.ResponseWriter, r *http.Request) {
+			asked, _ := io.ReadAll(r.Body)
+			if strings.Contains(string(asked), "alice") || strings.Contains(string(asked), "u-2") {
+				answering(200, jsonType, `{"user_id":"u-2"}`)(w, r)
+				return
+			}
+			answering(200, jsonType, body)(w, r)
+		})))
+		for range breakAfter {
+			if _, err := h.Authenticate(t.Context(), "mallory", secret.NewText("x")); errors.Is(err, ErrUnavailable) == another {
+				t.Fatalf("%s: %v", body, err)
+			}
+			if _, err := h.Lookup(t.Context(), User{Subject: "app:u-1", Name: "u-1", Source: "app"}); !errors.Is(err, ErrUnavailable) {
+				t.Fatalf("%s: %v", body, err)
+			}
+		}
+		if _, err := h.Authenticate(t.Context(), "alice", secret.NewText("x")); err != nil {
+			t.Errorf("%s: the next user's login: %v", body, err)
+		}
+		if _, err := h.Lookup(t.Context(), User{Subject: "app:u-2", Name: "u-2", Source: "app"}); err != nil {
+			t.Errorf("%s: the next user's refresh: %v", body, err)
+		}
+	}
+}
+
 func recorded(body string) *http.Response {
 	recorder := httptest.NewRecorder()
 	answering(200, jsonType, body)(recorder, nil)
