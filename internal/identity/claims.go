@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
@@ -46,12 +47,14 @@ func checkClaim(name, value string) error {
 	return nil
 }
 
-// pickClaims takes those texts of a token that may be claims: the first [MaxClaims] by name.
+// pickClaims takes those texts of a token that may be claims: the first [MaxClaims] by name. An address or a number of
+// which the token says that it was not verified (OpenID Connect Core 1.0, section 5.1) is left out: that saying is no
+// text, so an application that reads our token would take the address of somebody else for the user's.
 func pickClaims(from object) map[string]string {
 	var picked map[string]string
 	for _, name := range slices.Sorted(maps.Keys(from)) {
 		value, ok := from.text(name)
-		if !ok || checkClaim(name, value) != nil {
+		if !ok || checkClaim(name, value) != nil || from.disowned(name) {
 			continue
 		}
 		if len(picked) == MaxClaims {
@@ -64,6 +67,15 @@ func pickClaims(from object) map[string]string {
 	}
 	return picked
 }
+
+// disowned tells whether the token says of one of its claims that it was not verified.
+func (o object) disowned(name string) bool {
+	raw, given := o[name+"_verified"]
+	return given && !saysTrue(raw)
+}
+
+// saysTrue tells whether a member is true; some providers write it as a text.
+func saysTrue(raw json.RawMessage) bool { return string(raw) == "true" || string(raw) == `"true"` }
 
 func printable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError })

@@ -116,6 +116,14 @@ func TestExchangeVariants(t *testing.T) {
 		}, func(u User) bool {
 			return len(u.Claims) == MaxClaims && u.Claims["c31"] == "v" && u.Claims["c32"] == ""
 		}},
+		"an address that is not the user's": {nil, func(f *forged) {
+			f.payload["email_verified"], f.payload["phone_number"], f.payload["phone_number_verified"] = false, "+1", "false"
+		}, func(u User) bool {
+			return u.Claims["email"] == "" && u.Claims["phone_number"] == "" && u.Claims["team"] == "blue"
+		}},
+		"an address that is": {nil, func(f *forged) {
+			f.payload["email_verified"], f.payload["phone_number"], f.payload["phone_number_verified"] = "true", "+1", true
+		}, func(u User) bool { return u.Claims["email"] != "" && u.Claims["phone_number"] == "+1" }},
 		"claims that are none": {nil, func(f *forged) {
 			f.payload["user_id"], f.payload["Role"], f.payload["scope"] = "root", "root", "root"
 			f.payload["1st"], f.payload["long"], f.payload["ctl"] = "x", strings.Repeat("x", 257), "a\nb"

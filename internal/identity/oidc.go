@@ -115,8 +115,7 @@ func (o *openID) user(payload object) (User, error) {
 	}
 	if o.SubjectClaim == "email" {
 		// At many providers everybody can claim any address.
-		verified := string(payload["email_verified"])
-		if verified != "true" && verified != `"true"` {
+		if !saysTrue(payload["email_verified"]) {
 			return User{}, deny(Unverified)
 		}
 	}
