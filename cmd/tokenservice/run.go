@@ -101,7 +101,7 @@ func (p *parts) serve(ctx context.Context, o options, log *slog.Logger) error {
 	group.Go(func() error { return p.document.Run(failed) })
 	group.Go(func() error { return p.sources.Run(failed) })
 	group.Go(func() error { return p.follower.Run(failed) })
-	group.Go(func() error { return store.Keep(failed, p.sessions, log, time.Now) })
+	group.Go(func() error { return store.Keep(failed, p.sessions.Store, log, time.Now) })
 	group.Go(func() error { return p.feed.Serve(failed, listeners[2]) })
 	if p.clients != nil {
 		group.Go(func() error { return p.clients.Run(failed) })

@@ -15,6 +15,12 @@ type Compacter interface {
 	Compact(ctx context.Context, now time.Time) (int, error)
 }
 
+// Clocked is a store with a clock of its own, beside those of the processes that use it.
+type Clocked interface {
+	// Clock is the time by the clock of the server at hand.
+	Clock(ctx context.Context) (time.Time, error)
+}
+
 // A compaction cannot be undone, so a clock that was just set is not believed: not before it has gone on for settle
 // without a jump. maxJump is how far it may stray from the monotonic clock in one compactEvery.
 const (
@@ -23,7 +29,9 @@ const (
 )
 
 // Keep compacts the store from time to time until ctx ends. now must carry a monotonic reading, as time.Now does: a
-// wall clock that jumps puts off the compaction, because with one far ahead everything would seem to have expired.
+// wall clock that jumps puts off the compaction, because with one far ahead everything would seem to have expired. A store
+// that is [Clocked] forgets nothing that is alive by its own clock: several processes share it, and one whose clock was
+// wrong from the start must not forget what the others revoked.
 func Keep(ctx context.Context, s Compacter, log *slog.Logger, now func() time.Time) error {
 	tick := time.NewTicker(compactEvery)
 	defer tick.Stop()
@@ -59,10 +67,27 @@ func (k *keeper) tick(ctx context.Context, wall time.Time, up time.Duration) {
 	if up < k.doubted {
 		return
 	}
-	removed, err := k.Compact(ctx, wall)
+	removed, err := Forget(ctx, k.Compacter, k.log, wall)
 	if err != nil && ctx.Err() == nil {
 		k.log.Error("store_compaction_failed", "error", err.Error())
 	} else if removed > 0 {
 		k.log.Info("store_compacted", "removed", removed)
 	}
+}
+
+// Forget compacts s by the clock at now, or by the store's own where it is [Clocked] and earlier.
+func Forget(ctx context.Context, s Compacter, log *slog.Logger, now time.Time) (int, error) {
+	if server, is := s.(Clocked); is {
+		at, err := server.Clock(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if ahead := now.Sub(at); ahead > maxJump {
+			log.Warn("clock_ahead_of_store", "by", ahead.String())
+		}
+		if at.Before(now) {
+			now = at
+		}
+	}
+	return s.Compact(ctx, now)
 }

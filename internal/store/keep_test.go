@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,6 +46,40 @@ func TestNoCompactionAfterAJump(t *testing.T) {
 			}
 			if step(0) != 1 {
 				t.Errorf("no compaction %s after the jump", settle)
+			}
+		})
+	}
+}
+
+// clocked is a store with a clock of its own.
+type clocked struct {
+	compactions
+	at  time.Time
+	err error
+}
+
+func (c *clocked) Clock(context.Context) (time.Time, error) { return c.at, c.err }
+
+// A store that several processes share is compacted by its own clock where that of a process is ahead, and not at all
+// while its own is not known.
+func TestNoCompactionByAClockAheadOfTheStores(t *testing.T) {
+	server := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for name, row := range map[string]struct {
+		wall time.Time
+		err  error
+		want compactions
+	}{
+		"agree":  {wall: server, want: compactions{server}},
+		"ahead":  {wall: server.Add(24 * time.Hour), want: compactions{server}},
+		"behind": {wall: server.Add(-time.Hour), want: compactions{server.Add(-time.Hour)}},
+		"silent": {wall: server, err: errors.New("no answer")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &clocked{at: server, err: row.err}
+			k := keeper{Compacter: s, log: slog.New(slog.DiscardHandler), wall: row.wall}
+			k.tick(t.Context(), row.wall, 0)
+			if !slices.Equal(s.compactions, row.want) {
+				t.Errorf("compacted at %v, want %v", s.compactions, row.want)
 			}
 		})
 	}

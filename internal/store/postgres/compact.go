@@ -70,3 +70,12 @@ func (s *Store) Compact(ctx context.Context, now time.Time) (int, error) {
 	}
 	return removed, nil
 }
+
+// Clock implements [store.Clocked].
+func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+	var at time.Time
+	err := s.do(ctx, false, func(ctx context.Context, c *call) error {
+		return c.conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&at)
+	})
+	return at, err
+}

@@ -41,7 +41,10 @@ type Store struct {
 	operations sync.WaitGroup
 }
 
-var _ store.Shared = (*Store)(nil)
+var (
+	_ store.Shared  = (*Store)(nil)
+	_ store.Clocked = (*Store)(nil)
+)
 
 // Open checks the configuration, which includes the files of its directory, and begins to connect. It does not wait:
 // operations do, for a moment, and fail while the database is not usable; see [Store.Reason].

@@ -133,3 +133,20 @@ func (s *Store) Compact(ctx context.Context, now time.Time) (int, error) {
 		}
 	}
 }
+
+// Clock implements [store.Clocked].
+func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+	reply, err := s.run(ctx, scriptClock, nil, "")
+	if err != nil {
+		return time.Time{}, err
+	}
+	if len(reply) != 2 {
+		return time.Time{}, unavailable(errBadReply)
+	}
+	seconds, err1 := number(reply[0])
+	micros, err2 := number(reply[1])
+	if err1 != nil || err2 != nil {
+		return time.Time{}, unavailable(errBadReply)
+	}
+	return time.Unix(int64(seconds), int64(micros)*1000), nil //nolint:gosec // as a clock has them
+}

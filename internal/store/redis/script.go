@@ -54,6 +54,7 @@ var (
 	scriptAcquaint   = load(false, "prelude", "acquaint")
 	scriptAcquainted = load(true, "prelude", "acquainted")
 	scriptLease      = load(true, "prelude", "lease")
+	scriptClock      = load(true, "prelude", "clock")
 )
 
 // caller is a client or one connection.

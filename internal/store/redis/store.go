@@ -33,7 +33,10 @@ type Store struct {
 	heard    atomic.Bool // the subscription stands
 }
 
-var _ store.Shared = (*Store)(nil)
+var (
+	_ store.Shared  = (*Store)(nil)
+	_ store.Clocked = (*Store)(nil)
+)
 
 var errClosed = errors.New("the store is closed")
 

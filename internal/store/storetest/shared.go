@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -49,8 +50,32 @@ func RunShared(t *testing.T, open Replicas) {
 			test.run(t, on(t, replicas...))
 		})
 	}
+	t.Run("Clock", func(t *testing.T) { testClock(t, open(t)) })
 	t.Run("Leases", func(t *testing.T) { testLeases(t, open(t)) })
 	t.Run("LeasesOfManyEdges", func(t *testing.T) { testLeasesOfMany(t, open(t)) })
+}
+
+// A replica whose clock is a year ahead forgets nothing that is alive by the store's own, as all other replicas see it.
+func testClock(t *testing.T, replicas []store.Shared) {
+	s := on(t, replicas[0], replicas[1])
+	clock, has := replicas[1].(store.Clocked)
+	if !has {
+		t.Fatal("a shared store must have a clock: what one replica may forget is not for its own to say")
+	}
+	server, err := clock.Clock(s.ctx)
+	if off := time.Since(server); err != nil || off.Abs() > time.Minute {
+		t.Fatalf("the server's clock is %s off, %v", off, err)
+	}
+	created := s.login("alice", time.Now())
+	seq := s.logout(created.Family.SessionID, time.Now())
+	ahead := time.Now().Add(365 * 24 * time.Hour)
+	if n, err := store.Forget(s.ctx, replicas[0], slog.New(slog.DiscardHandler), ahead); err != nil || n != 0 {
+		t.Errorf("a clock ahead made the store forget %d records, %v", n, err)
+	}
+	if entries := on(t, replicas[2]).newer(seq-1, 10); len(entries) != 1 || entries[0].Seq != seq {
+		t.Errorf("a clock ahead made the store forget a logout: %+v", entries)
+	}
+	s.refresh(created.Token, time.Now(), store.Revoked)
 }
 
 // What one replica has acknowledged, the next request finds, whichever replica it meets.

@@ -57,6 +57,8 @@ func (l *leases) Leases(context.Context) (store.LeaseTable, error) {
 	return table, nil
 }
 
+func (l *leases) Clock(context.Context) (time.Time, error) { return time.Now(), nil }
+
 func TestSharedSuite(t *testing.T) {
 	storetest.RunShared(t, func(t *testing.T) []store.Shared {
 		s, err := embedded.Open(t.TempDir())
