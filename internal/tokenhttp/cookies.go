@@ -48,6 +48,7 @@ type shownCookies struct{ access, refresh secret.Text }
 
 func (c shownCookies) any() bool { return !c.access.Empty() || !c.refresh.Empty() }
 
+// readCookies also returns what could be read beside a damaged or doubled cookie.
 func readCookies(r *http.Request, doc *Document) (shownCookies, *Problem) {
 	if !doc.cookies() {
 		return shownCookies{}, nil
@@ -55,10 +56,11 @@ func readCookies(r *http.Request, doc *Document) (shownCookies, *Problem) {
 	lines := r.Header["Cookie"]
 	access, err := browser.Cookie(lines, snapshot.AccessCookie)
 	refresh, err2 := browser.Cookie(lines, refreshCookie)
+	shown := shownCookies{secret.NewText(access), secret.NewText(refresh)}
 	if err := errors.Join(err, err2); err != nil {
-		return shownCookies{}, badRequest(err.Error() + ": delete the cookies of this site and log in again")
+		return shown, badRequest(err.Error() + ": delete the cookies of this site and log in again")
 	}
-	return shownCookies{secret.NewText(access), secret.NewText(refresh)}, nil
+	return shown, nil
 }
 
 // fitsCookie tells whether browsers would keep the access token; they drop a larger cookie without a word.

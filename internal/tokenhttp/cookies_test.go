@@ -234,6 +234,33 @@ func TestHostileCookies(t *testing.T) {
 	r.want(j.post("/auth/refresh", "{}"), http.StatusOK, "")
 }
 
+// A host of the same domain can set a second refresh cookie here. It must not keep anybody from logging out.
+func TestLogoutBesideASecondCookie(t *testing.T) {
+	r := newCookieRig(t, snapshot.CookiesOptional)
+	for _, planted := range []string{"planted", "ktr_" + strings.Repeat("A", 43), `"quoted"`} {
+		j := r.browserLogin()
+		line := snapshot.AccessCookie + "=" + j.access + "; " + refreshCookie + "=" + planted + "; " + refreshCookie + "=" + j.refresh
+		a := r.do(http.MethodPost, "/auth/logout", "", "Cookie", line, "Sec-Fetch-Site", "cross-site")
+		r.want(a, http.StatusForbidden, CodeCrossSite)
+		a = r.do(http.MethodPost, "/auth/logout", "", "Cookie", line)
+		r.want(a, http.StatusForbidden, CodeCrossSite)
+		a = r.do(http.MethodPost, "/auth/logout", "", "Cookie", line, "Sec-Fetch-Site", "same-origin")
+		r.want(a, http.StatusOK, "")
+		if len(a.header.Values("Set-Cookie")) != 2 || a.header.Get("Clear-Site-Data") == "" {
+			t.Errorf("%s: %v", planted, a.header)
+		}
+		r.want(j.post("/auth/refresh", "{}"), http.StatusUnauthorized, CodeSessionRevoked)
+	}
+	// Where nothing else says which session, nothing is claimed and nothing taken away.
+	j := r.browserLogin()
+	a := r.do(http.MethodPost, "/auth/logout", "", "Cookie", refreshCookie+"=planted; "+refreshCookie+"="+j.refresh, "Sec-Fetch-Site", "same-origin")
+	r.want(a, http.StatusBadRequest, CodeInvalidRequest)
+	if len(a.header.Values("Set-Cookie")) != 0 {
+		t.Errorf("%v", a.header)
+	}
+	r.want(j.post("/auth/refresh", "{}"), http.StatusOK, "")
+}
+
 func TestStoreDownKeepsTheCookies(t *testing.T) {
 	r := newCookieRig(t, snapshot.CookiesRequired)
 	j := r.browserLogin()

@@ -32,11 +32,9 @@ func (s *Service) doLogout(w http.ResponseWriter, r *http.Request) (string, *Pro
 	if doc == nil {
 		return "not_ready", errNotReady
 	}
-	carried, p := readCookies(r, doc)
-	if p != nil {
-		return "invalid", p
-	}
-	if carried.any() {
+	// A damaged or doubled cookie, which a host of the same domain can plant, keeps nobody from logging out.
+	carried, damaged := readCookies(r, doc)
+	if carried.any() || damaged != nil {
 		if p := doc.checkSource(r, true); p != nil {
 			return "cross_site", p
 		}
@@ -72,6 +70,8 @@ func (s *Service) doLogout(w http.ResponseWriter, r *http.Request) (string, *Pro
 		}
 	}
 	switch {
+	case damaged != nil && len(found.sessions) == 0:
+		return "invalid", damaged
 	case found.shown == 0:
 		return "invalid", badRequest("show a refresh_token or an access_token in the body, or an access token as Authorization: Bearer")
 	case found.good == 0:
