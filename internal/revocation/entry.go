@@ -21,6 +21,8 @@ const (
 	Key Kind = "key"
 	// TokenID distrusts the one access token whose `jti` is Value.
 	TokenID Kind = "jti"
+	// Legacy distrusts the one legacy session whose cookie has the hash Value, see [LegacyHash].
+	Legacy Kind = "legacy"
 )
 
 // MaxValueBytes bounds [Entry.Value].
@@ -32,7 +34,7 @@ type Entry struct {
 	Seq uint64 `json:"seq"`
 	// Kind says what Value and Before mean.
 	Kind Kind `json:"kind"`
-	// Value is a session id, a user, a kid or a jti; empty for All.
+	// Value is a session id, a user, a kid, a jti or a hash; empty for All.
 	Value string `json:"value,omitempty"`
 	// Before is a number of the sequence, for User and All; 0 otherwise.
 	Before uint64 `json:"before,omitempty"`
@@ -57,7 +59,7 @@ func (e Entry) CheckContent() error {
 		return fmt.Errorf("%w: the value has %d bytes, at most %d", ErrMalformed, len(e.Value), MaxValueBytes)
 	}
 	switch e.Kind {
-	case Session, Key, TokenID:
+	case Session, Key, TokenID, Legacy:
 		if e.Value == "" || e.Before != 0 {
 			return fmt.Errorf("%w: kind %s needs a value and no number", ErrMalformed, e.Kind)
 		}

@@ -22,6 +22,9 @@ var ErrOutOfOrder = errors.New("revocation out of order")
 type Credential struct {
 	// SessionID is `sid`, User is `sub`, KID is the header's `kid`, TokenID is `jti`.
 	SessionID, User, KID, TokenID string
+	// Legacy is the hash of a legacy session's cookie. Such a credential has no number, so by this it is distrusted, and
+	// not by the revocations of a user or of all; see [List.UserBefore].
+	Legacy string
 }
 
 // List is the set of live revocations that an edge knows. [List.Revoked] and [List.Applied] take no lock and may be
@@ -39,6 +42,7 @@ type state struct {
 	tokens   table
 	keys     table
 	users    table
+	legacy   table
 	all      atomic.Pointer[mark]
 	// pruned is the latest time at which something was pruned; nil if nothing was.
 	pruned atomic.Pointer[time.Time]
@@ -85,8 +89,11 @@ func (s *state) revoked(c Credential) bool {
 	if s.size.Load() == 0 {
 		return false
 	}
-	if s.sessions.has(c.SessionID) || s.keys.has(c.KID) || s.tokens.has(c.TokenID) {
+	if s.sessions.has(c.SessionID) || s.keys.has(c.KID) || s.tokens.has(c.TokenID) || s.legacy.has(c.Legacy) {
 		return true
+	}
+	if c.Legacy != "" {
+		return false
 	}
 	user, marked := s.users.get(c.User)
 	all := s.all.Load()
@@ -96,6 +103,14 @@ func (s *state) revoked(c Credential) bool {
 	// A token without a session number cannot prove that it is younger than the revocation.
 	number, numbered := SessionNumber(c.SessionID)
 	return marked && (!numbered || number < user.before) || all != nil && (!numbered || number < all.before)
+}
+
+// UserBefore is the number below which the sessions of a user are distrusted, 0 if there is none. Like [List.Revoked] it
+// takes no lock. A legacy session has no number to compare with it: who knows one from before the list was at this
+// number ([List.Applied]) asks again whether it is still good.
+func (l *List) UserBefore(user string) uint64 {
+	m, _ := l.state.Load().users.get(user)
+	return m.before
 }
 
 // Replace takes the complete list of a store, which is complete up to the number applied. On an error the list stays
@@ -128,7 +143,7 @@ func (l *List) Replace(entries []Entry, applied uint64) error {
 
 // keep takes over what another state distrusts, for a state that no reader sees yet.
 func (s *state) keep(last *state) {
-	kept := s.sessions.keep(&last.sessions) + s.tokens.keep(&last.tokens) + s.keys.keep(&last.keys) + s.users.keep(&last.users)
+	kept := s.sessions.keep(&last.sessions) + s.tokens.keep(&last.tokens) + s.keys.keep(&last.keys) + s.users.keep(&last.users) + s.legacy.keep(&last.legacy)
 	s.size.Add(int64(kept))
 	if all := last.all.Load(); all != nil {
 		s.addAll(Entry{Before: all.before, Expires: all.expires})
@@ -174,11 +189,11 @@ func (s *state) expired(now time.Time) bool {
 	if all := s.all.Load(); all != nil && all.expires.Before(now) {
 		return true
 	}
-	return s.sessions.expired(now) || s.tokens.expired(now) || s.keys.expired(now) || s.users.expired(now)
+	return s.sessions.expired(now) || s.tokens.expired(now) || s.keys.expired(now) || s.users.expired(now) || s.legacy.expired(now)
 }
 
 func (s *state) prune(now time.Time) {
-	removed := s.sessions.prune(now) + s.tokens.prune(now) + s.keys.prune(now) + s.users.prune(now)
+	removed := s.sessions.prune(now) + s.tokens.prune(now) + s.keys.prune(now) + s.users.prune(now) + s.legacy.prune(now)
 	if all := s.all.Load(); all != nil && all.expires.Before(now) {
 		s.all.Store(nil)
 		removed++
@@ -194,6 +209,8 @@ func (s *state) table(kind Kind) *table {
 		return &s.keys
 	case TokenID:
 		return &s.tokens
+	case Legacy:
+		return &s.legacy
 	default:
 		return &s.users
 	}
