@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyturn/keyturn/internal/revocation"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -110,5 +111,33 @@ func TestWentBackInPlace(t *testing.T) {
 	command(t, server, "HSET", s.meta, "last", last-1)
 	if r, err := refresh(t, s, created.Token); err != nil || r.Outcome != store.Revoked || s.ID() == id {
 		t.Errorf("outcome %q, %v, id %q as before: %t", r.Outcome, err, s.ID(), s.ID() == id)
+	}
+}
+
+// Another store under the same prefix, e.g. of a server restored from elsewhere, does not know whom the one before
+// distrusted, also where its numbers are higher.
+func TestAnotherStoreInPlace(t *testing.T) {
+	server := durable(t)
+	s := open(t, at(server))
+	ended, kept := login(t, s, "alice"), login(t, s, "bob")
+	seq, err := logout(t, s, ended.Family.SessionID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command(t, server, "HSET", s.meta, "id", "another", "last", seq+5, "seq", seq+9)
+	if r, err := refresh(t, s, kept.Token); err != nil || r.Outcome != store.Revoked {
+		t.Errorf("outcome %q, %v", r.Outcome, err)
+	}
+	entries, _, err := s.Revocations(t.Context(), seq, 10)
+	if err != nil || len(entries) != 1 || entries[0].Kind != revocation.All || entries[0].Before <= seq+9 {
+		t.Errorf("entries %+v, %v", entries, err)
+	}
+	id := s.ID()
+	next := login(t, s, "bob")
+	if other := open(t, at(server)); other.ID() != id {
+		t.Error("a second process began anew")
+	}
+	if r, err := refresh(t, s, next.Token); err != nil || r.Outcome != store.Rotated || s.ID() != id {
+		t.Errorf("a login after that: %q, %v", r.Outcome, err)
 	}
 }

@@ -1,14 +1,17 @@
 -- Makes the store usable by a process that has just met this server, or found that the store is another one. Has no prelude.
 --   KEYS[1] {prefix}:meta; ARGV[1] a new id, [2] the newest revocation and [3] the newest number that the process has seen,
---   [4] the server's run id, [5] where the sequence of a new store begins, [6] when its first entry expires, [7] the leap
+--   [4] the server's run id, [5] where the sequence of a new store begins, [6] when its first entry expires, [7] the leap,
+--   [8] the id of the store that the process knows, or ''
 -- Answers the id, the newest revocation, the newest number, and 1 if this is a new store.
 local meta = KEYS[1]
 local base = string.sub(meta, 1, -5)
 local function text(n) return string.format('%.0f', n) end
-local m = redis.call('HMGET', meta, 'id', 'seq', 'last', 'run')
+local m = redis.call('HMGET', meta, 'id', 'seq', 'last', 'run', 'before')
 local seen, highest, leap = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[7])
 local seq, last = tonumber(m[2] or 0), tonumber(m[3] or 0)
-if m[1] and last >= seen then
+-- Another store is fine if it was begun above all that this process knows of; else it knows nothing of whom that distrusted.
+local same = ARGV[8] == '' or m[1] == ARGV[8] or tonumber(m[5] or 0) > highest
+if m[1] and last >= seen and same then
   if m[4] ~= ARGV[4] then
     -- Another server, or one that was restarted: it may not know the numbers that were given last, so they are left out.
     seq = math.max(seq, highest) + leap
@@ -16,7 +19,7 @@ if m[1] and last >= seen then
   end
   return {m[1], text(last), text(seq), 0}
 end
--- Empty, or gone back behind a revocation that was seen: whom it distrusted is not known, so it distrusts everybody so far.
+-- Empty, another one, or gone back behind a revocation that was seen: whom it distrusted is not known, so it distrusts everybody so far.
 seq = math.max(tonumber(ARGV[5]), seq + leap, highest + leap, seen + leap) + 1
 local n = text(seq)
 redis.call('HSET', meta, 'id', ARGV[1], 'seq', n, 'last', n, 'before', n, 'run', ARGV[4])
