@@ -65,7 +65,7 @@ type attempt struct {
 // dropped, because a source of identities may take two such names for one user: there would be a limit for each spelling.
 func accountKey(canonical string) string {
 	plain := strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.Mn, r) {
+		if unicode.Is(unicode.M, r) {
 			return -1
 		}
 		return r
