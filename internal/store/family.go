@@ -82,6 +82,11 @@ func (f Family) Expiry() time.Time {
 	return f.IdleExpiry
 }
 
+// Over tells whether the family has ended: revoked, by an entry of its own or of all, or expired.
+func (f Family) Over(now time.Time, revokedBefore uint64) bool {
+	return f.RevokedSeq != 0 || f.Number < revokedBefore || !now.Before(f.Expiry())
+}
+
 // Outcome is what became of a presented refresh token. The zero value denies.
 type Outcome string
 

@@ -12,6 +12,9 @@ import (
 // outcome then; nothing was acknowledged.
 var ErrUnavailable = errors.New("the session store is not available")
 
+// ErrExists is returned where a family that lives has the selector of [NewFamily.Token] already. Nothing was changed.
+var ErrExists = errors.New("a family with this token's selector lives already")
+
 // NewFamily asks for a family.
 type NewFamily struct {
 	Owner  Owner
@@ -19,6 +22,28 @@ type NewFamily struct {
 	Limits Limits
 	// AccessExpiry is the `exp` of the access token that goes with it.
 	AccessExpiry time.Time
+	// Token is the family's first token, such as [DeriveToken] makes; zero: a random one. A family that has its selector
+	// and is over is replaced: what is still distrusted of it stays so.
+	Token Token
+	// Until is when the family ends at the latest, whatever the limits say; zero: they alone say it.
+	Until time.Time
+}
+
+// First is the family's first token.
+func (n NewFamily) First() Token {
+	if n.Token.Zero() {
+		return NewToken()
+	}
+	return n.Token
+}
+
+// Expiries are when the family ends if it is not used, and in any case.
+func (n NewFamily) Expiries() (idle, absolute time.Time) {
+	absolute = n.Now.Add(n.Limits.Absolute)
+	if !n.Until.IsZero() && n.Until.Before(absolute) {
+		absolute = n.Until
+	}
+	return n.Now.Add(n.Limits.Idle), absolute
 }
 
 // Created is a new family with its first token.
@@ -74,7 +99,8 @@ type Counted struct {
 
 // Families is the life of token families.
 type Families interface {
-	// Create stores a new family. Past Limits.MaxFamilies it revokes the user's least recently used ones.
+	// Create stores a new family. Past Limits.MaxFamilies it revokes the user's least recently used ones. It fails with
+	// [ErrExists] where the token was chosen by the caller and its family lives.
 	Create(ctx context.Context, request NewFamily) (Created, error)
 	// Inspect tells what presenting token would mean at this moment. It changes nothing and promises nothing.
 	Inspect(ctx context.Context, token Token, now time.Time, window time.Duration) (Inspection, error)

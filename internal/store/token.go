@@ -49,6 +49,16 @@ func NewToken() Token {
 	return Token{secret.New(raw[:])}
 }
 
+// DeriveToken returns the first token of the family that a legacy session becomes: always the same for the same cookie
+// and issuer (HKDF-SHA-256, RFC 5869). Who has the cookie can make it, and nobody else.
+func DeriveToken(cookie secret.Text, issuer string) Token {
+	raw := must(hkdf.Key(sha256.New, []byte(cookie.Reveal()), nil, "keyturn legacy session v1\x00"+issuer, selectorBytes+secretBytes))
+	return Token{secret.New(raw)}
+}
+
+// Zero tells whether the token is the zero value.
+func (t Token) Zero() bool { return t.raw.Empty() }
+
 // Next returns a new token of the same family.
 func (t Token) Next() Token {
 	var raw [selectorBytes + secretBytes]byte

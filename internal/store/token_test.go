@@ -77,3 +77,22 @@ func TestTokenHashText(t *testing.T) {
 		}
 	}
 }
+
+func TestDeriveToken(t *testing.T) {
+	const issuer = "https://auth.example.com"
+	token := store.DeriveToken(secret.NewText("s%3Aabc.def"), issuer)
+	if again := store.DeriveToken(secret.NewText("s%3Aabc.def"), issuer); again.Text().Reveal() != token.Text().Reveal() {
+		t.Error("the same cookie gives another token")
+	}
+	for _, other := range []store.Token{store.DeriveToken(secret.NewText("s%3Aabc.deg"), issuer), store.DeriveToken(secret.NewText("s%3Aabc.def"), issuer+"/b"), store.NewToken()} {
+		if other.Family() == token.Family() || other.Hash().Equal(token.Hash()) {
+			t.Error("another cookie or issuer gives the same token")
+		}
+	}
+	if parsed, err := store.ParseToken(token.Text()); err != nil || parsed.Family() != token.Family() || parsed.Zero() || !(store.Token{}).Zero() {
+		t.Errorf("a derived token is none: %v", err)
+	}
+	if strings.Contains(token.Text().Reveal(), "abc") {
+		t.Error("the cookie can be read in the token")
+	}
+}

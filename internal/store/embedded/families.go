@@ -17,9 +17,16 @@ import (
 
 // Create implements [store.Families].
 func (s *Store) Create(ctx context.Context, request store.NewFamily) (store.Created, error) {
-	token := store.NewToken()
+	token := request.First()
+	key := token.Family()
 	var created store.Created
+	var exists bool
 	err := s.update(ctx, func(tx *bbolt.Tx) error {
+		created = store.Created{}
+		var err error
+		if exists, err = makeWay(tx, key, request.Now); err != nil || exists {
+			return err
+		}
 		evicted, err := evict(tx, request)
 		if err != nil {
 			return err
@@ -31,10 +38,9 @@ func (s *Store) Create(ctx context.Context, request store.NewFamily) (store.Crea
 		family := store.Family{
 			Owner: request.Owner, SessionID: revocation.SessionID(number), Number: number,
 			Created: request.Now, LastUsed: request.Now,
-			IdleExpiry: request.Now.Add(request.Limits.Idle), AbsoluteExpiry: request.Now.Add(request.Limits.Absolute),
 			AccessExpiry: request.AccessExpiry, Current: token.Hash(),
 		}
-		key := token.Family()
+		family.IdleExpiry, family.AbsoluteExpiry = request.Expiries()
 		if err := putFamily(tx, key, family); err != nil {
 			return err
 		}
@@ -44,13 +50,32 @@ func (s *Store) Create(ctx context.Context, request store.NewFamily) (store.Crea
 		created = store.Created{Family: family, Token: token, Evicted: evicted}
 		return tx.Bucket(bucketUsers).Put(userKey(family.Subject, key[:]), nil)
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return store.Created{}, err
+	case exists:
+		return store.Created{}, store.ErrExists
 	}
 	if created.Evicted > 0 {
 		s.watchers.notify()
 	}
 	return created, nil
+}
+
+// makeWay removes a family that is over and has this key; it tells whether one that lives has it. The removed one's
+// session leads nowhere from then on: ending it again must not end the family that took its place.
+func makeWay(tx *bbolt.Tx, key store.FamilyKey, now time.Time) (exists bool, err error) {
+	old, found, err := getFamily(tx, key)
+	if err != nil || !found {
+		return false, err
+	}
+	if !old.Over(now, allBefore(tx)) {
+		return true, nil
+	}
+	if err := tx.Bucket(bucketSessions).Delete([]byte(old.SessionID)); err != nil {
+		return false, err
+	}
+	return false, tx.Bucket(bucketUsers).Delete(userKey(old.Subject, key[:]))
 }
 
 // evict revokes the user's least recently used families until one more fits, and returns how many.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -13,22 +14,25 @@ import (
 	"github.com/keyturn/keyturn/internal/store"
 )
 
-// createSQL takes the next number for a session. The lock on meta lasts until the COMMIT behind it.
+// createSQL takes the next number for a session. The lock on meta lasts until the COMMIT behind it. Where there is a
+// family with the key, it must be the one that was seen, and over; otherwise no row comes back.
 const createSQL = `
 WITH n AS (UPDATE meta SET last = last + 1 RETURNING last)
 INSERT INTO families (key, sid, owner, number, family, ends)
 SELECT $1, convert_to(base36(last) || $2::text, 'UTF8'), $3, last, $4, $5 FROM n
+ON CONFLICT (key) DO UPDATE SET sid = EXCLUDED.sid, owner = EXCLUDED.owner, number = EXCLUDED.number,
+  family = EXCLUDED.family, ends = EXCLUDED.ends, revoked = 0, forget_after = 0 WHERE families.sid = $6
 RETURNING number, sid`
 
 // Create implements [store.Families].
 func (s *Store) Create(ctx context.Context, request store.NewFamily) (store.Created, error) {
-	token := store.NewToken()
+	token := request.First()
 	key := token.Family()
 	fresh := store.Family{
 		Owner: request.Owner, Created: request.Now, LastUsed: request.Now,
-		IdleExpiry: request.Now.Add(request.Limits.Idle), AbsoluteExpiry: request.Now.Add(request.Limits.Absolute),
 		AccessExpiry: request.AccessExpiry, Current: token.Hash(),
 	}
+	fresh.IdleExpiry, fresh.AbsoluteExpiry = request.Expiries()
 	text, err := document(fresh)
 	if err != nil {
 		return store.Created{}, unavailable(err)
@@ -36,10 +40,16 @@ func (s *Store) Create(ctx context.Context, request store.NewFamily) (store.Crea
 	_, tail, _ := strings.Cut(revocation.SessionID(0), ".") // the random part: the server puts the number in front
 	owner := hash("owner", request.Owner.Subject)
 	var created store.Created
+	var exists bool
 	err = s.do(ctx, true, func(ctx context.Context, c *call) error {
 		family := fresh
-		old, err := s.familiesOf(ctx, c, request.Owner.Subject, "")
-		if err != nil {
+		var before stored // what has the key
+		old, err := s.familiesOf(ctx, c, request.Owner.Subject, "", func(b *pgx.Batch) {
+			if !request.Token.Zero() {
+				before.queueOne(b, "key = $1 FOR UPDATE", key[:])
+			}
+		})
+		if exists = before.found && !before.Over(request.Now, c.state.allBefore); err != nil || exists {
 			return err
 		}
 		excess := evicted(old, request, c.state.allBefore)
@@ -58,9 +68,12 @@ func (s *Store) Create(ctx context.Context, request store.NewFamily) (store.Crea
 			if len(ending) > 0 {
 				s.queueNotify(b)
 			}
-			b.Queue(createSQL, key[:], "."+tail, owner, text, ends(family)).QueryRow(func(row pgx.Row) error {
+			b.Queue(createSQL, key[:], "."+tail, owner, text, ends(family), []byte(before.SessionID)).QueryRow(func(row pgx.Row) error {
 				var sid []byte
 				err := row.Scan(&family.Number, &sid)
+				if exists = errors.Is(err, pgx.ErrNoRows); exists {
+					return nil // made since, by a login of another user
+				}
 				family.SessionID, c.wrote = string(sid), family.Number
 				return err
 			})
@@ -68,15 +81,19 @@ func (s *Store) Create(ctx context.Context, request store.NewFamily) (store.Crea
 		created = store.Created{Family: family, Token: token, Evicted: len(ending)}
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return store.Created{}, err
+	case exists:
+		return store.Created{}, store.ErrExists
 	}
 	return created, nil
 }
 
 // familiesOf begins the transaction with a lock on a user and on the user's families that no entry of their own ended.
-// While the user is locked, no family is made. id, unless empty, is locked first, and looked up: see [Store.Append].
-func (s *Store) familiesOf(ctx context.Context, c *call, subject string, id string) ([]stored, error) {
+// While the user is locked, no family is made. id, unless empty, is locked first, and looked up: see [Store.Append]. then, unless nil,
+// adds queries.
+func (s *Store) familiesOf(ctx context.Context, c *call, subject string, id string, then func(b *pgx.Batch)) ([]stored, error) {
 	var all []stored
 	err := c.begin(ctx, func(b *pgx.Batch) {
 		if id != "" {
@@ -98,6 +115,9 @@ func (s *Store) familiesOf(ctx context.Context, c *call, subject string, id stri
 				rows.Close()
 				return rows.Err()
 			})
+		if then != nil {
+			then(b)
+		}
 	})
 	return all, err
 }

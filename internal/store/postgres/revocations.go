@@ -183,7 +183,7 @@ func (c *call) number(ctx context.Context, key []byte) (seq uint64, err error) {
 // familiesHit begins the transaction with locks on the caller's id and on the families that the entry ends.
 func (s *Store) familiesHit(ctx context.Context, c *call, id string, entry revocation.Entry) ([]stored, error) {
 	if entry.Kind == revocation.User {
-		all, err := s.familiesOf(ctx, c, entry.Value, id)
+		all, err := s.familiesOf(ctx, c, entry.Value, id, nil)
 		var hit []stored
 		for _, f := range all {
 			if entry.Before == 0 || f.Number < entry.Before {

@@ -23,7 +23,8 @@ const (
 	dialTimeout = time.Second
 	waitTimeout = time.Second // for replicas
 	poolSize    = 48
-	maxDials    = 8 // at once: a busy moment must not begin with 48 handshakes
+	maxWaiting  = poolSize / 2 // connections on which revocations wait for replicas: who needs none must not wait for one
+	maxDials    = 8            // at once: a busy moment must not begin with 48 handshakes
 	maxIdleTime = 5 * time.Minute
 )
 

@@ -3,6 +3,7 @@ package redis
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -66,8 +67,24 @@ const (
 	fieldRevoked
 	fieldForget
 	fieldOwnerHash
+	fieldSaid
 	fieldCount
 )
+
+// said is what a family keeps of its user beside the names.
+type said struct {
+	Role   string            `json:"role,omitempty"`
+	Claims map[string]string `json:"claims,omitempty"`
+}
+
+// remembered writes role and claims; empty where there are none.
+func remembered(o store.Owner) (string, error) {
+	if o.Role == "" && len(o.Claims) == 0 {
+		return "", nil
+	}
+	text, err := json.Marshal(said{o.Role, o.Claims})
+	return string(text), err
+}
 
 var errDamaged = errors.New("a stored family is damaged")
 
@@ -104,6 +121,13 @@ func family(reply any) (store.Family, error) {
 		{&f.AccessExpiry, fieldAccess},
 	} {
 		*t.to, errs[3+i] = timeOf(text[t.from])
+	}
+	if text[fieldSaid] != "" {
+		var s said
+		if err := json.Unmarshal([]byte(text[fieldSaid]), &s); err != nil {
+			return store.Family{}, errDamaged
+		}
+		f.Role, f.Claims = s.Role, s.Claims
 	}
 	forget, err := timeOf(text[fieldForget])
 	f.ForgetAfter = forget

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -146,5 +147,48 @@ func TestReplicasLag(t *testing.T) {
 	eventually(t, "the logout is taken", func() error { _, err := logout(t, s, fresh.Family.SessionID); return err })
 	if again, err := logout(t, s, old.Family.SessionID); err != nil || again != seq {
 		t.Errorf("number %d, %v; was %d", again, err, seq)
+	}
+}
+
+// Logouts that wait for replicas leave connections to everybody else: while the replicas hang, a login and a refresh go on.
+func TestWaitingForReplicasStarvesNobody(t *testing.T) {
+	g := group(t, redis.Durable...)
+	s := open(t, sentinelsOf(g))
+	token := login(t, s, "alice").Token
+	server, err := g.Primary(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range g.Servers {
+		if r != server {
+			if err := r.Pause(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	for i := range 4 * poolSize {
+		waiting.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				_, _ = s.RevokeSession(ctx, store.Revoke{SessionID: fmt.Sprint(i, ".", n), Now: now, Retention: limits().Retention})
+			}
+		})
+	}
+	var longest time.Duration
+	for end := time.Now().Add(4 * time.Second); time.Now().Before(end); {
+		begun := time.Now()
+		r, err := refresh(t, s, token)
+		if longest = max(longest, time.Since(begun)); err != nil {
+			t.Errorf("a refresh after %s: %v", time.Since(begun), err)
+			break
+		}
+		token = r.Successor
+	}
+	t.Logf("the longest refresh took %s", longest)
+	stop()
+	waiting.Wait()
+	if longest > opTimeout/2 {
+		t.Errorf("a refresh took %s", longest)
 	}
 }

@@ -12,15 +12,24 @@ import (
 
 // Create implements [store.Families].
 func (s *Store) Create(ctx context.Context, request store.NewFamily) (store.Created, error) {
-	token := store.NewToken()
+	token := request.First()
 	hash, limits, owner := token.Hash(), request.Limits, request.Owner
+	idle, absolute := request.Expiries()
+	said, err := remembered(owner)
+	if err != nil {
+		return store.Created{}, unavailable(err)
+	}
 	_, random, _ := strings.Cut(revocation.SessionID(0), ".")
-	reply, err := s.run(ctx, scriptCreate, func(reply []any) bool { return len(reply) > 0 && reply[0] != int64(0) }, "",
+	evicting := func(reply []any) bool { return len(reply) == 2 && reply[0] != int64(0) }
+	reply, err := s.run(ctx, scriptCreate, evicting, "",
 		familyKey(token.Family()), owner.Subject, owner.Name, owner.Source, owner.Client, shortHash(owner.Subject),
-		stamp(request.Now), stamp(request.Now.Add(limits.Idle)), stamp(request.Now.Add(limits.Absolute)), stamp(request.AccessExpiry),
-		string(hash[:]), random, limits.MaxFamilies, stamp(request.Now.Add(limits.Retention.AccessTTL)), span(limits.Retention.Slack))
+		stamp(request.Now), stamp(idle), stamp(absolute), stamp(request.AccessExpiry),
+		string(hash[:]), random, limits.MaxFamilies, stamp(request.Now.Add(limits.Retention.AccessTTL)), span(limits.Retention.Slack), said)
 	if err != nil {
 		return store.Created{}, err
+	}
+	if len(reply) == 1 && reply[0] == "exists" {
+		return store.Created{}, store.ErrExists
 	}
 	if len(reply) != 2 {
 		return store.Created{}, unavailable(errBadReply)

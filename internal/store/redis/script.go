@@ -131,6 +131,14 @@ func (s *Store) once(ctx context.Context, sc *script, revoked func([]any) bool, 
 	}
 	var c caller = client
 	if revoked != nil && s.config.Replicas > 0 {
+		if sc == scriptRevoke || sc == scriptAppend { // these wait for certain
+			select {
+			case s.waiting <- struct{}{}:
+				defer func() { <-s.waiting }()
+			case <-ctx.Done():
+				return nil, false, fmt.Errorf("too many revocations wait for replicas: %w", ctx.Err())
+			}
+		}
 		conn := client.Conn() // WAIT is about what its own connection wrote
 		defer conn.Close()    //nolint:errcheck // back into the pool
 		c = conn

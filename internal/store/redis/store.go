@@ -27,6 +27,7 @@ type Store struct {
 	stop   context.CancelFunc
 	ended  sync.WaitGroup
 
+	waiting  chan struct{} // holds a value for each connection on which a revocation waits for replicas
 	known    known
 	reason   atomic.Pointer[string]
 	watchers watchers
@@ -56,6 +57,7 @@ func Open(config Config) (*Store, error) {
 	beQuiet()
 	s := &Store{
 		config: config, meta: "{" + config.Prefix + "}:meta", now: config.Now, log: config.Log,
+		waiting: make(chan struct{}, maxWaiting),
 	}
 	if s.now == nil {
 		s.now = time.Now

@@ -21,7 +21,7 @@ func testRotate(t *testing.T, s scene) {
 	for generation := uint64(1); generation <= 5; generation++ {
 		at = at.Add(50 * time.Minute)
 		seen, err := s.Inspect(s.ctx, token, at, limits().RetryWindow)
-		if err != nil || seen.Outcome != store.Rotated || !reflect.DeepEqual(seen.Family.Owner, a.Family.Owner) {
+		if err != nil || seen.Outcome != store.Rotated || !reflect.DeepEqual(seen.Family.Owner, owner("alice")) {
 			t.Fatalf("Inspect: %+v, %v", seen, err)
 		}
 		result := s.refresh(token, at, store.Rotated)

@@ -28,6 +28,12 @@ func Run(t *testing.T, open Open) {
 		{"Expiry", testExpiry},
 		{"UnknownToken", testUnknown},
 		{"Eviction", testEviction},
+		{"ChosenToken", testChosenToken},
+		{"ChosenTokenReplacesWhatIsOver", testChosenReplaces},
+		{"ChosenTokenOfAnotherUser", testChosenOwner},
+		{"Until", testUntil},
+		{"ParallelExchanges", testParallelExchanges},
+		{"ParallelExchangesAgain", testParallelExchangesAgain},
 		{"RevokeSession", testRevokeSession},
 		{"RevokeUserAndAll", testRevokeUserAndAll},
 		{"AppendOnce", testAppendOnce},
@@ -106,10 +112,14 @@ func (s scene) newer(after uint64, limit int) []revocation.Entry {
 	return entries
 }
 
+func owner(user string) store.Owner {
+	return store.Owner{Subject: user, Name: user, Source: "test", Client: "spa", Role: "admin", Claims: map[string]string{"team": "blue", "grüße": "\u2028\""}}
+}
+
 func (s scene) login(user string, at time.Time) store.Created {
 	s.Helper()
 	created, err := s.Create(s.ctx, store.NewFamily{
-		Owner: store.Owner{Subject: user, Name: user, Source: "test", Client: "spa", Role: "admin", Claims: map[string]string{"team": "blue", "grüße": "\u2028\""}}, Now: at, Limits: limits(), AccessExpiry: at.Add(15 * time.Minute),
+		Owner: owner(user), Now: at, Limits: limits(), AccessExpiry: at.Add(15 * time.Minute),
 	})
 	if err != nil {
 		s.Fatalf("Create: %v", err)

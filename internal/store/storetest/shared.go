@@ -30,6 +30,8 @@ func RunShared(t *testing.T, open Replicas) {
 		{"SharedParallelRefreshesWithoutWindow", testParallelRefreshNoWindow},
 		{"SharedLogoutWinsAgainstRefresh", testLogoutRace},
 		{"SharedParallelLogins", testParallelLogins},
+		{"SharedParallelExchanges", testParallelExchanges},
+		{"SharedParallelExchangesAgain", testParallelExchangesAgain},
 		{"SharedRateLimit", testRateLimitParallel},
 		{"SharedRefund", testRefundParallel},
 		{"SharedAcquaintances", testPlacesParallel},

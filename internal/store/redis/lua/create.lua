@@ -1,9 +1,16 @@
 -- A new family. Of the user's live ones, those used least recently are revoked until it fits.
 --   ARGV[4] key, [5] subject, [6] name, [7] source, [8] client, [9] hash of the subject, [10] now, [11] idle expiry,
 --   [12] absolute expiry, [13] access expiry, [14] hash of the token, [15] the random part of the session id,
---   [16] how many families are allowed, 0 for any number, [17] horizon, [18] slack
--- Answers how many were evicted, and the family.
+--   [16] how many families are allowed, 0 for any number, [17] horizon, [18] slack, [19] role and claims as JSON or ''
+-- Answers how many were evicted, and the family; or 'exists', where a family that lives has the key.
 local now, allowed, evicted = ARGV[10], tonumber(ARGV[16]), 0
+local old = load(ARGV[4])
+if old then
+  if old.r == '0' and tonumber(old.n) >= before and now < earlier(old.i, old.a) then return answer('exists') end
+  -- Ending the old session again must not end the family that takes its place.
+  redis.call('DEL', base .. 's:' .. old.sid)
+  redis.call('SREM', base .. 'u:' .. old.o, old.key)
+end
 if allowed > 0 then
   local live = {}
   for _, f in ipairs(of_user(ARGV[9], ARGV[5])) do
@@ -32,7 +39,7 @@ local f = {
   key = ARGV[4], n = text(seq), sid = base36(seq) .. '.' .. ARGV[15],
   su = ARGV[5], na = ARGV[6], so = ARGV[7], cl = ARGV[8], o = ARGV[9],
   g = '0', c = now, u = now, i = ARGV[11], a = ARGV[12], x = ARGV[13],
-  h = ARGV[14], p = '', e1 = '', e2 = '', r = '0', k = zero,
+  h = ARGV[14], p = '', e1 = '', e2 = '', r = '0', k = zero, ro = ARGV[19],
 }
 redis.call('HSET', meta, 'seq', f.n)
 local pairs_of = {}

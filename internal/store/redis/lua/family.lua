@@ -1,5 +1,5 @@
 -- What the operations on families share. A family is a hash, {prefix}:f:KEY; fields that Go reads too are in this order.
-local fields = {'n', 'sid', 'su', 'na', 'so', 'cl', 'g', 'c', 'u', 'i', 'a', 'x', 'h', 'p', 'e1', 'e2', 'r', 'k', 'o'}
+local fields = {'n', 'sid', 'su', 'na', 'so', 'cl', 'g', 'c', 'u', 'i', 'a', 'x', 'h', 'p', 'e1', 'e2', 'r', 'k', 'o', 'ro'}
 local zero = '00000000000000000000'
 
 local function load(key)
