@@ -12,6 +12,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/webhook"
 )
 
 // The first source that knows the name decides; one that fails is never skipped.
@@ -153,8 +154,8 @@ func TestLiveStateOutlivesASnapshot(t *testing.T) {
 	app, list, corp := webhookSource("app", "http://localhost:1"), snapshot.IdentitySource{Name: "list", SubjectPrefix: "l:", Htpasswd: &snapshot.Htpasswd{}}, oidcSource()
 	corp.OIDC.IssuerURL = "http://localhost:1"
 	first := build(app, list, corp)
-	hookOf := func(d *Directory, i int) *webhook { return d.entries[i].source.(*webhook) }
-	for range breakAfter {
+	hookOf := func(d *Directory, i int) *application { return d.entries[i].source.(*application) }
+	for range webhook.BreakAfter {
 		if _, err := first.Authenticate(t.Context(), "alice", secret.NewText("x")); !errors.Is(err, ErrUnavailable) {
 			t.Fatal(err)
 		}

@@ -53,8 +53,8 @@ func checkClaim(name, value string) error {
 func pickClaims(from object) map[string]string {
 	var picked map[string]string
 	for _, name := range slices.Sorted(maps.Keys(from)) {
-		value, ok := from.text(name)
-		if !ok || checkClaim(name, value) != nil || from.disowned(name) {
+		value, ok := from.Text(name)
+		if !ok || checkClaim(name, value) != nil || disowned(from, name) {
 			continue
 		}
 		if len(picked) == MaxClaims {
@@ -69,7 +69,7 @@ func pickClaims(from object) map[string]string {
 }
 
 // disowned tells whether the token says of one of its claims that it was not verified.
-func (o object) disowned(name string) bool {
+func disowned(o object, name string) bool {
 	raw, given := o[name+"_verified"]
 	return given && !saysTrue(raw)
 }
@@ -81,8 +81,11 @@ func printable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError })
 }
 
-// isID tells whether a source may use s as the id of a user: what [Canonical] returns, but colons are allowed, because
+// IsRole tells whether a source may say this role: 1 to 64 letters, digits, or . _ : / @ -.
+func IsRole(s string) bool { return saidRole.MatchString(s) }
+
+// IsID tells whether a source may use s as the id of a user: what [Canonical] returns, but colons are allowed, because
 // an id is not a line of a file. It is never folded: another spelling would be another user.
-func isID(s string) bool {
+func IsID(s string) bool {
 	return s != "" && len(s) <= MaxNameBytes && printable(s) && strings.TrimSpace(s) == s && norm.NFKC.IsNormalString(s)
 }

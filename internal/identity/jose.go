@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/keyturn/keyturn/internal/strictjson"
 )
 
 // The types of subject tokens (RFC 8693, section 3).
@@ -63,13 +65,13 @@ func readToken(kind, raw string) (*subjectToken, error) {
 	t.header, ok1 = readSegment(parts[0])
 	t.payload, ok2 = readSegment(parts[1])
 	signature, ok3 := decodeSegment(parts[2])
-	if !ok1 || !ok2 || !ok3 || len(signature) == 0 || t.header.misspelt(headerNames...) || t.payload.misspelt(payloadNames...) {
+	if !ok1 || !ok2 || !ok3 || len(signature) == 0 || t.header.Misspelt(headerNames...) || t.payload.Misspelt(payloadNames...) {
 		return nil, deny(Malformed)
 	}
 	if err := t.readHeader(); err != nil {
 		return nil, err
 	}
-	issuer, ok := t.payload.text("iss")
+	issuer, ok := t.payload.Text("iss")
 	if !ok || issuer == "" {
 		return nil, deny(MissingClaim)
 	}
@@ -83,17 +85,17 @@ func (t *subjectToken) readHeader() error {
 			return deny(UnsupportedHeader)
 		}
 	}
-	if t.alg, _ = t.header.text("alg"); !slices.Contains(algorithms, t.alg) {
+	if t.alg, _ = t.header.Text("alg"); !slices.Contains(algorithms, t.alg) {
 		return deny(UnsupportedAlgorithm)
 	}
 	// An access token says at+jwt (RFC 9068), a logout token logout+jwt: neither says who is there.
 	if _, given := t.header["typ"]; given {
-		if typ, ok := t.header.text("typ"); !ok || !strings.EqualFold(typ, "JWT") {
+		if typ, ok := t.header.Text("typ"); !ok || !strings.EqualFold(typ, "JWT") {
 			return deny(WrongType)
 		}
 	}
 	if _, given := t.header["kid"]; given {
-		kid, ok := t.header.text("kid")
+		kid, ok := t.header.Text("kid")
 		if !ok || kid == "" || len(kid) > maxKID {
 			return deny(UnknownKey)
 		}
@@ -105,7 +107,7 @@ func (t *subjectToken) readHeader() error {
 // times returns `iat` and `exp` of a token that is in force now; `nbf` counts where it is given.
 func (t *subjectToken) times(now time.Time) (issued, expires time.Time, err error) {
 	read := func(name string) time.Time {
-		seconds, ok := t.payload.seconds(name)
+		seconds, ok := t.payload.Seconds(name)
 		if !ok && err == nil {
 			err = deny(Malformed)
 			if _, given := t.payload[name]; !given {
@@ -136,7 +138,7 @@ func (t *subjectToken) audiences() ([]string, error) {
 	if _, given := t.payload["aud"]; !given {
 		return nil, deny(MissingClaim)
 	}
-	all, ok := t.payload.texts("aud")
+	all, ok := t.payload.Texts("aud")
 	if !ok {
 		return nil, deny(Malformed)
 	}
@@ -148,7 +150,7 @@ func readSegment(s string) (object, bool) {
 	if !ok {
 		return nil, false
 	}
-	o, err := readObject(raw)
+	o, err := strictjson.Read(raw)
 	return o, err == nil
 }
 

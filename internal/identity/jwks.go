@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/keyturn/keyturn/internal/strictjson"
 )
 
 // The bounds of somebody else's key set.
@@ -57,7 +59,7 @@ func readKeySet(raw []byte) (*keySet, error) {
 	}
 	read := &keySet{}
 	for _, document := range set.Keys {
-		o, err := readObject(document)
+		o, err := strictjson.Read(document)
 		if err != nil {
 			continue
 		}
@@ -78,10 +80,10 @@ func readKeySet(raw []byte) (*keySet, error) {
 
 func readPublicKey(o object) (publicKey, bool) {
 	key := publicKey{}
-	key.kid, _ = o.text("kid")
-	kty, _ := o.text("kty")
+	key.kid, _ = o.Text("kid")
+	kty, _ := o.Text("kty")
 	if _, given := o["use"]; given {
-		if use, _ := o.text("use"); use != useSignatures {
+		if use, _ := o.Text("use"); use != useSignatures {
 			return key, false
 		}
 	}
@@ -97,7 +99,7 @@ func readPublicKey(o object) (publicKey, bool) {
 		key.key = readEd25519(o)
 	}
 	if _, given := o["alg"]; given {
-		pinned, _ := o.text("alg")
+		pinned, _ := o.Text("alg")
 		if !slices.Contains(key.algorithms, pinned) {
 			return key, false
 		}
@@ -106,8 +108,8 @@ func readPublicKey(o object) (publicKey, bool) {
 	return key, key.key != nil
 }
 
-func (o object) bytes(name string) []byte {
-	text, _ := o.text(name)
+func bytesOf(o object, name string) []byte {
+	text, _ := o.Text(name)
 	raw, ok := decodeSegment(text)
 	if !ok {
 		return nil
@@ -116,7 +118,7 @@ func (o object) bytes(name string) []byte {
 }
 
 func readRSA(o object) crypto.PublicKey {
-	n, e := new(big.Int).SetBytes(o.bytes("n")), new(big.Int).SetBytes(o.bytes("e"))
+	n, e := new(big.Int).SetBytes(bytesOf(o, "n")), new(big.Int).SetBytes(bytesOf(o, "e"))
 	if n.BitLen() < minRSABits || n.BitLen() > maxRSABits || n.Bit(0) == 0 || e.BitLen() > 31 || e.Bit(0) == 0 || e.Int64() < minRSAExp {
 		return nil
 	}
@@ -124,8 +126,8 @@ func readRSA(o object) crypto.PublicKey {
 }
 
 func readEC(o object) crypto.PublicKey {
-	x, y := o.bytes("x"), o.bytes("y")
-	if crv, _ := o.text("crv"); crv != "P-256" || len(x) != p256Bytes || len(y) != p256Bytes {
+	x, y := bytesOf(o, "x"), bytesOf(o, "y")
+	if crv, _ := o.Text("crv"); crv != "P-256" || len(x) != p256Bytes || len(y) != p256Bytes {
 		return nil
 	}
 	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{uncompressed}, x, y))
@@ -136,8 +138,8 @@ func readEC(o object) crypto.PublicKey {
 }
 
 func readEd25519(o object) crypto.PublicKey {
-	x := o.bytes("x")
-	if crv, _ := o.text("crv"); crv != "Ed25519" || len(x) != ed25519.PublicKeySize {
+	x := bytesOf(o, "x")
+	if crv, _ := o.Text("crv"); crv != "Ed25519" || len(x) != ed25519.PublicKeySize {
 		return nil
 	}
 	return ed25519.PublicKey(x)

@@ -85,17 +85,17 @@ func (k *cluster) exchange(ctx context.Context, t *subjectToken, now time.Time) 
 
 // account reads who the token is for, which it says twice: in `sub`, and in the claim that only a bound token has.
 func account(payload object) (namespace, name string, err error) {
-	subject, ok := payload.text("sub")
+	subject, ok := payload.Text("sub")
 	if !ok {
 		return "", "", deny(MissingClaim)
 	}
-	bound, ok := payload.object("kubernetes.io")
+	bound, ok := payload.Object("kubernetes.io")
 	if !ok {
 		return "", "", deny(MissingClaim)
 	}
-	namespace, _ = bound.text("namespace")
-	inner, _ := bound.object("serviceaccount")
-	name, _ = inner.text("name")
+	namespace, _ = bound.Text("namespace")
+	inner, _ := bound.Object("serviceaccount")
+	name, _ = inner.Text("name")
 	if !namespaceForm.MatchString(namespace) || !accountForm.MatchString(name) ||
 		subject != strings.Join([]string{"system", "serviceaccount", namespace, name}, ":") {
 		return "", "", deny(BadSubject)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/webhook"
 )
 
 // maxIDTokenAge is how long after its `iat` an ID token is taken. That bounds a replay: nothing else does, because the
@@ -27,7 +28,7 @@ func newOIDC(c snapshot.IdentitySource, next *opening) (*openID, error) {
 	if next.sources == nil {
 		return nil, errors.New("an OpenID Connect provider needs a place for its keys")
 	}
-	if err := checkURL(c.OIDC.IssuerURL, false); err != nil {
+	if err := webhook.CheckURL(c.OIDC.IssuerURL, false); err != nil {
 		return nil, fmt.Errorf("oidc.issuerURL %w", err)
 	}
 	if c.OIDC.ClientID == "" {
@@ -88,7 +89,7 @@ func (o *openID) checkParties(t *subjectToken) error {
 		return deny(WrongAudience)
 	}
 	_, given := t.payload["azp"]
-	party, _ := t.payload.text("azp")
+	party, _ := t.payload.Text("azp")
 	if (given || len(audiences) > 1) && party != o.ClientID {
 		return deny(ForeignParty)
 	}
@@ -97,7 +98,7 @@ func (o *openID) checkParties(t *subjectToken) error {
 		return deny(WrongType)
 	}
 	if _, given := t.payload["typ"]; given {
-		if typ, _ := t.payload.text("typ"); !strings.EqualFold(typ, "ID") {
+		if typ, _ := t.payload.Text("typ"); !strings.EqualFold(typ, "ID") {
 			return deny(WrongType)
 		}
 	}
@@ -105,12 +106,12 @@ func (o *openID) checkParties(t *subjectToken) error {
 }
 
 func (o *openID) user(payload object) (User, error) {
-	if subject, ok := payload.text("sub"); !ok || subject == "" {
+	if subject, ok := payload.Text("sub"); !ok || subject == "" {
 		return User{}, deny(MissingClaim) // it is in every ID token
 	}
 	user := User{Refreshable: true, Remembered: true}
-	user.Name, _ = payload.text(o.SubjectClaim)
-	if !isID(user.Name) {
+	user.Name, _ = payload.Text(o.SubjectClaim)
+	if !IsID(user.Name) {
 		return User{}, deny(BadSubject)
 	}
 	if o.SubjectClaim == "email" {
@@ -133,14 +134,14 @@ func (o *openID) role(payload object) (string, error) {
 	if o.RoleClaim == "" || raw == "" || raw == "null" {
 		return "", nil
 	}
-	all, ok := payload.texts(o.RoleClaim)
+	all, ok := payload.Texts(o.RoleClaim)
 	if !ok {
 		return "", deny(BadRole)
 	}
 	if len(all) == 0 || all[0] == "" {
 		return "", nil
 	}
-	if !saidRole.MatchString(all[0]) {
+	if !IsRole(all[0]) {
 		return "", deny(BadRole)
 	}
 	return all[0], nil

@@ -8,10 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/keyturn/keyturn/internal/webhook"
 )
 
 // How a provider's keys are kept.
@@ -32,7 +33,7 @@ const (
 // provider knows the keys of an OpenID Connect provider (OpenID Connect Discovery 1.0). It is safe for concurrent use.
 type provider struct {
 	source, issuer string
-	remote         *remote
+	files          *webhook.Files
 	log            *slog.Logger
 	now            func() time.Time
 
@@ -47,7 +48,7 @@ type provider struct {
 func openProvider(s *Sources, source, issuer string) *provider {
 	return &provider{
 		source: source, issuer: issuer, log: s.log, now: s.now,
-		remote: &remote{dir: filepath.Join(s.dir, source), names: []string{caFile}, log: s.log, now: s.now},
+		files: s.files(source, webhook.CAFile),
 	}
 }
 
@@ -67,7 +68,7 @@ func (p *provider) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			p.remote.close()
+			p.files.Close()
 			return
 		case <-timer.C:
 		}
@@ -168,7 +169,7 @@ func (p *provider) download(ctx context.Context) (*keySet, error) {
 	if about.Issuer != p.issuer {
 		return nil, fmt.Errorf("discovery: the issuer there is %.200q, configured is %q: they must be the same, byte for byte", about.Issuer, p.issuer)
 	}
-	if err := checkURL(about.JWKS, true); err != nil {
+	if err := webhook.CheckURL(about.JWKS, true); err != nil {
 		return nil, fmt.Errorf("discovery: jwks_uri %w", err)
 	}
 	if raw, err = p.get(ctx, about.JWKS); err != nil {
@@ -178,7 +179,7 @@ func (p *provider) download(ctx context.Context) (*keySet, error) {
 }
 
 func (p *provider) get(ctx context.Context, url string) ([]byte, error) {
-	peer, err := p.remote.use()
+	peer, err := p.files.Use()
 	if err != nil {
 		return nil, fmt.Errorf("credentials: %w", err)
 	}
@@ -188,7 +189,7 @@ func (p *provider) get(ctx context.Context, url string) ([]byte, error) {
 	}
 	request.Header.Set("Accept", "application/json, application/jwk-set+json")
 	request.Header.Set("User-Agent", "keyturn")
-	response, err := peer.client.Do(request)
+	response, err := peer.Client.Do(request)
 	if err != nil {
 		return nil, err
 	}
@@ -196,5 +197,5 @@ func (p *provider) get(ctx context.Context, url string) ([]byte, error) {
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s answers %d (redirects are not followed)", url, response.StatusCode)
 	}
-	return readBody(response, maxKeyDocument)
+	return webhook.ReadBody(response, maxKeyDocument)
 }

@@ -239,7 +239,7 @@ func TestProviderRun(t *testing.T) {
 		h := hook(t)
 		p := openProvider(h.sources, "corp", "https://x")
 		p.now = time.Now
-		p.remote = stubbed(h, func(r *http.Request) (*http.Response, error) {
+		p.files = stubbed(func(r *http.Request) (*http.Response, error) {
 			if strings.HasSuffix(r.URL.Path, "openid-configuration") {
 				fetched = append(fetched, time.Since(begun))
 			}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/webhook"
 )
 
 // stepped is a clock that a test moves.
@@ -140,8 +141,8 @@ func TestWebhookAnswers(t *testing.T) {
 		{"list", 200, jsonType, "[" + good + "]", User{}, ErrUnavailable, ErrUnavailable},
 		{"two objects", 200, jsonType, good + good, User{}, ErrUnavailable, ErrUnavailable},
 		{"cut", 200, jsonType, good[:20], User{}, ErrUnavailable, ErrUnavailable},
-		{"huge", 200, jsonType, `{"user_id":"u-1","role":"` + strings.Repeat("x", maxAnswer) + `"}`, User{}, ErrUnavailable, ErrUnavailable},
-		{"huge with spaces", 200, jsonType, good + strings.Repeat(" ", maxAnswer), User{}, ErrUnavailable, ErrUnavailable},
+		{"huge", 200, jsonType, `{"user_id":"u-1","role":"` + strings.Repeat("x", webhook.MaxAnswer) + `"}`, User{}, ErrUnavailable, ErrUnavailable},
+		{"huge with spaces", 200, jsonType, good + strings.Repeat(" ", webhook.MaxAnswer), User{}, ErrUnavailable, ErrUnavailable},
 		{"deep", 200, jsonType, strings.Repeat(`{"user_id":`, 500) + "1" + strings.Repeat("}", 500), User{}, ErrUnavailable, ErrUnavailable},
 		{"unknown member", 200, jsonType, `{"user_id":"u-1","roles":["admin"]}`, User{}, ErrUnavailable, ErrUnavailable},
 		{"misspelt member", 200, jsonType, `{"user_id":"u-1","Role":"admin"}`, User{}, ErrUnavailable, ErrUnavailable},
@@ -337,7 +338,7 @@ func TestWebhookSlow(t *testing.T) {
 		t.Errorf("took %s", took)
 	}
 	// Who goes away says nothing about the endpoint, however often.
-	for range 2 * breakAfter {
+	for range 2 * webhook.BreakAfter {
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := h.Authenticate(gone, "alice", secret.NewText("x")); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnavailable) {
@@ -347,21 +348,21 @@ func TestWebhookSlow(t *testing.T) {
 }
 
 func TestWebhookBusy(t *testing.T) {
-	release, arrived := make(chan struct{}), make(chan struct{}, maxInFlight)
+	release, arrived := make(chan struct{}), make(chan struct{}, webhook.MaxInFlight)
 	h := hook(t, webhookSource("app", serve(t, func(w http.ResponseWriter, r *http.Request) {
 		arrived <- struct{}{}
 		<-release
 		answering(200, jsonType, `{"user_id":"u-1"}`)(w, r)
 	})))
 	var all sync.WaitGroup
-	for range maxInFlight {
+	for range webhook.MaxInFlight {
 		all.Go(func() {
 			if _, err := h.Authenticate(t.Context(), "alice", secret.NewText("x")); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	for range maxInFlight {
+	for range webhook.MaxInFlight {
 		<-arrived
 	}
 	if _, err := h.Authenticate(t.Context(), "alice", secret.NewText("x")); !errors.Is(err, ErrBusy) {
@@ -384,45 +385,46 @@ func TestWebhookBreaker(t *testing.T) {
 		status, asked := 500, 0
 		source := webhookSource("app", "http://localhost:1")
 		h := hook(t, source)
-		h.entries[0].source.(*webhook).login.remote = stubbed(h, func(*http.Request) (*http.Response, error) {
+		files := stubbed(func(*http.Request) (*http.Response, error) {
 			asked++
 			response := recorded(`{"user_id":"u-1"}`)
 			response.StatusCode = status
 			return response, nil
 		})
+		h.entries[0].source.(*application).login = newEndpoint(source.Webhook.LoginURL, webhook.DefaultTimeout, files, h.sources.log)
 		login := func(want error, wantAsked int) {
 			t.Helper()
 			if _, err := h.Authenticate(t.Context(), "alice", secret.NewText("x")); !errors.Is(err, want) || asked != wantAsked {
 				t.Fatalf("%v, asked %d times; want %v, %d", err, asked, want, wantAsked)
 			}
 		}
-		for i := range breakAfter - 1 {
+		for i := range webhook.BreakAfter - 1 {
 			login(ErrUnavailable, i+1)
 		}
 		status = 401
-		login(ErrDenied, breakAfter) // an answer: the count begins again
+		login(ErrDenied, webhook.BreakAfter) // an answer: the count begins again
 		status = 500
-		for i := range breakAfter {
-			login(ErrUnavailable, breakAfter+i+1)
+		for i := range webhook.BreakAfter {
+			login(ErrUnavailable, webhook.BreakAfter+i+1)
 			if i == 2 { // who goes away neither counts nor makes the count begin again
 				gone, cancel := context.WithCancel(t.Context())
 				cancel()
 				if _, err := h.Authenticate(gone, "alice", secret.NewText("x")); !errors.Is(err, context.Canceled) {
 					t.Fatal(err)
 				}
-				asked = breakAfter + i + 1
+				asked = webhook.BreakAfter + i + 1
 			}
 		}
-		login(ErrUnavailable, 2*breakAfter) // open: not asked
-		pass(breakFor)
-		login(ErrUnavailable, 2*breakAfter)
+		login(ErrUnavailable, 2*webhook.BreakAfter) // open: not asked
+		pass(webhook.BreakFor)
+		login(ErrUnavailable, 2*webhook.BreakAfter)
 		pass(time.Millisecond)
-		login(ErrUnavailable, 2*breakAfter+1) // one question decides: it stays open
-		login(ErrUnavailable, 2*breakAfter+1)
+		login(ErrUnavailable, 2*webhook.BreakAfter+1) // one question decides: it stays open
+		login(ErrUnavailable, 2*webhook.BreakAfter+1)
 		status = 200
-		pass(breakFor + time.Millisecond)
-		login(nil, 2*breakAfter+2)
-		login(nil, 2*breakAfter+3)
+		pass(webhook.BreakFor + time.Millisecond)
+		login(nil, 2*webhook.BreakAfter+2)
+		login(nil, 2*webhook.BreakAfter+3)
 		if log := h.log.String(); strings.Count(log, "identity_webhook_breaker") != 5 {
 			t.Errorf("the log does not tell the story: %s", log)
 		}
@@ -445,7 +447,7 @@ func TestOneUsersAnswerOpensNoBreaker(t *testing.T) {
 			}
 			answering(200, jsonType, body)(w, r)
 		})))
-		for range breakAfter {
+		for range webhook.BreakAfter {
 			if _, err := h.Authenticate(t.Context(), "mallory", secret.NewText("x")); errors.Is(err, ErrUnavailable) == another {
 				t.Fatalf("%s: %v", body, err)
 			}
@@ -469,8 +471,8 @@ func recorded(body string) *http.Response {
 }
 
 // stubbed has no files and no network.
-func stubbed(h *hooked, answer tripper) *remote {
-	return &remote{log: slog.New(slog.DiscardHandler), now: h.clock.Now, looked: testNow, current: &peer{client: &http.Client{Transport: answer}}}
+func stubbed(answer tripper) *webhook.Files {
+	return webhook.Fixed(&http.Client{Transport: answer})
 }
 
 func TestWebhookConfiguration(t *testing.T) {

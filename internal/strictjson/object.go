@@ -1,4 +1,6 @@
-package identity
+// Package strictjson reads JSON objects that a stranger or another program sends, so that no two readers understand one
+// differently: exact names, none twice, bounded in depth and width. The size is the caller's to bound.
+package strictjson
 
 import (
 	"bytes"
@@ -8,33 +10,33 @@ import (
 	"unicode/utf8"
 )
 
-// The bounds of one JSON object that a stranger or another program sends.
+// The bounds of one object: how deep objects and arrays lie in each other, and the members of each.
 const (
-	maxDepth   = 8
-	maxMembers = 256 // of one object or array
+	MaxDepth   = 8
+	MaxMembers = 256
 )
 
-// errJSON is the one error of the reader: it quotes nothing.
-var errJSON = errors.New("not one JSON object with unique names")
+// ErrForm is the one error of the reader: it quotes nothing.
+var ErrForm = errors.New("not one JSON object with unique names")
 
-// object is a JSON object by exact names.
-type object map[string]json.RawMessage
+// Object is a JSON object by exact names.
+type Object map[string]json.RawMessage
 
-// readObject reads exactly one JSON object (RFC 8259) and nothing after it: valid UTF-8, no lone surrogates, no
+// Read reads exactly one JSON object (RFC 8259) and nothing after it: valid UTF-8, no lone surrogates, no
 // duplicate names at any depth, bounded in depth and width. So no two readers understand it differently.
-func readObject(raw []byte) (object, error) {
+func Read(raw []byte) (Object, error) {
 	if !utf8.Valid(raw) || !json.Valid(raw) {
-		return nil, errJSON
+		return nil, ErrForm
 	}
 	walk := json.NewDecoder(bytes.NewReader(raw))
 	walk.UseNumber()
 	first, err := walk.Token()
 	if err != nil || first != json.Delim('{') || !uniqueNames(walk, true, 1) {
-		return nil, errJSON
+		return nil, ErrForm
 	}
-	var o object
+	var o Object
 	if json.Unmarshal(raw, &o) != nil {
-		return nil, errJSON
+		return nil, ErrForm
 	}
 	return o, nil
 }
@@ -44,7 +46,7 @@ func uniqueNames(walk *json.Decoder, isObject bool, depth int) bool {
 	seen := map[string]bool{}
 	for members := 0; ; members++ {
 		token, err := walk.Token()
-		if err != nil || members > maxMembers {
+		if err != nil || members > MaxMembers {
 			return false
 		}
 		if token == json.Delim('}') || token == json.Delim(']') {
@@ -62,7 +64,7 @@ func uniqueNames(walk *json.Decoder, isObject bool, depth int) bool {
 		}
 		switch value := token.(type) {
 		case json.Delim: // an opening one: the reader is between two values
-			if depth == maxDepth || !uniqueNames(walk, value == '{', depth+1) {
+			if depth == MaxDepth || !uniqueNames(walk, value == '{', depth+1) {
 				return false
 			}
 		case string:
@@ -74,8 +76,8 @@ func uniqueNames(walk *json.Decoder, isObject bool, depth int) bool {
 	}
 }
 
-// text returns a member that is a text.
-func (o object) text(name string) (string, bool) {
+// Text returns a member that is a text.
+func (o Object) Text(name string) (string, bool) {
 	raw := bytes.TrimSpace(o[name])
 	if len(raw) == 0 || raw[0] != '"' {
 		return "", false
@@ -84,9 +86,9 @@ func (o object) text(name string) (string, bool) {
 	return s, json.Unmarshal(raw, &s) == nil
 }
 
-// texts returns a member that is a text or a list of texts, as RFC 7519, section 4.1.3 has `aud`.
-func (o object) texts(name string) ([]string, bool) {
-	if one, ok := o.text(name); ok {
+// Texts returns a member that is a text or a list of texts, as RFC 7519, section 4.1.3 has `aud`.
+func (o Object) Texts(name string) ([]string, bool) {
+	if one, ok := o.Text(name); ok {
 		return []string{one}, true
 	}
 	raw := bytes.TrimSpace(o[name])
@@ -107,21 +109,21 @@ func (o object) texts(name string) ([]string, bool) {
 	return list, true
 }
 
-// object returns a member that is an object.
-func (o object) object(name string) (object, bool) {
+// Object returns a member that is an object.
+func (o Object) Object(name string) (Object, bool) {
 	raw := bytes.TrimSpace(o[name])
 	if len(raw) == 0 || raw[0] != '{' {
 		return nil, false
 	}
-	var inner object
+	var inner Object
 	return inner, json.Unmarshal(raw, &inner) == nil
 }
 
 // maxNumericDate is the end of the year 9999.
 const maxNumericDate = 253402300799
 
-// seconds returns a member that is a NumericDate (RFC 7519, section 2): a whole number from 0 on.
-func (o object) seconds(name string) (int64, bool) {
+// Seconds returns a member that is a NumericDate (RFC 7519, section 2): a whole number from 0 on.
+func (o Object) Seconds(name string) (int64, bool) {
 	raw := bytes.TrimSpace(o[name])
 	if len(raw) == 0 || len(raw) > 12 {
 		return 0, false
@@ -136,8 +138,8 @@ func (o object) seconds(name string) (int64, bool) {
 	return n, n <= maxNumericDate
 }
 
-// misspelt tells whether a name differs from one of names in case only: what a lenient reader takes for it.
-func (o object) misspelt(names ...string) bool {
+// Misspelt tells whether a name differs from one of names in case only: what a lenient reader takes for it.
+func (o Object) Misspelt(names ...string) bool {
 	for given := range o {
 		for _, name := range names {
 			if given != name && strings.EqualFold(given, name) {
