@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sony/gobreaker/v2"
+
 	"github.com/keyturn/keyturn/internal/revocation"
 	"github.com/keyturn/keyturn/internal/snapshot"
 )
@@ -45,6 +47,9 @@ type Client struct {
 	loaded atomic.Bool
 	// lease is when the lease runs out; nil before the first.
 	lease atomic.Pointer[time.Time]
+	// current is the session whose connection questions go over; nil while there is none.
+	current atomic.Pointer[session]
+	breaker *gobreaker.CircuitBreaker[SessionAnswer]
 }
 
 // Times between attempts to connect: doubled from the first to the last, and jittered, so that a restarted token
@@ -65,7 +70,7 @@ func NewClient(config ClientConfig) (*Client, error) {
 		return nil, errors.New("feed client: Edge, Target, Log and Now are needed")
 	}
 	config.Edge += "#" + crand.Text()[:8]
-	return &Client{config: config, list: revocation.NewList()}, nil
+	return &Client{config: config, list: revocation.NewList(), breaker: newAskBreaker()}, nil
 }
 
 // List is the edge's list. It is complete once [Client.Status] says Loaded.

@@ -36,7 +36,7 @@ func TestTLS(t *testing.T) {
 	wrong, _ := r.client("wrong", wrongDir, nil)
 	plain, _ := r.client("plain", "", nil)
 	until(t, "loaded over TLS", func() bool { return good.Status().Loaded })
-	for _, path := range []string{StreamPath, LeasePath, "/"} {
+	for _, path := range []string{StreamPath, LeasePath, SessionPath, "/"} {
 		for name, header := range map[string]string{"none": "", "wrong": "Bearer fedcba9876543210-wrong", "empty": "Bearer ", "prefix": "Bearer " + token[:20], "scheme": token} {
 			recorder := httptest.NewRecorder()
 			request := httptest.NewRequest(http.MethodGet, path, nil)

@@ -8,6 +8,10 @@
 // each naming the one before it, and heart-beats. A client that sees a gap, silence or nonsense connects again and
 // loads the complete list.
 //
+// Over the same connection an edge asks what a legacy session is worth ([Client.Ask], POST /feed/v1/sessions): only the
+// token service holds the credentials of who can tell. A question is answered soon or not at all, and a token service
+// that does not answer is not asked for a while.
+//
 // A lease is an edge's promise "I have applied number N" that both sides let run out after maxPropagation. The server
 // counts from when the report came in, the edge from when it sent it, so the edge's runs out first. An edge may
 // decide only after one report that was acknowledged with nothing newer in the store than it has applied.

@@ -80,6 +80,8 @@ type rig struct {
 	store   string
 	address string
 	stop    func()
+	// sessions answers questions about legacy sessions.
+	sessions Sessions
 }
 
 const leaseLength = 3 * time.Second
@@ -112,7 +114,7 @@ func (r *rig) serveFrom(source Log, id func() string, address string) {
 	r.address = listener.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	server := NewServer(ServerConfig{Source: source, Store: id, Leases: r.leases, Dir: r.dir, Logger: quiet(), Now: time.Now})
+	server := NewServer(ServerConfig{Source: source, Store: id, Leases: r.leases, Sessions: r.sessions, Dir: r.dir, Logger: quiet(), Now: time.Now})
 	go func() {
 		defer close(ended)
 		_ = server.Serve(ctx, listener)

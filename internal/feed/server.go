@@ -47,6 +47,8 @@ type ServerConfig struct {
 	// streams nor leases. nil is for a source that stays the same and has no id.
 	Store  func() string
 	Leases Leaser
+	// Sessions answers the edges' questions about legacy sessions; nil: there are none.
+	Sessions Sessions
 	// Dir holds tls.crt, tls.key and token; empty means clear text on a loopback address.
 	Dir    string
 	Logger *slog.Logger
@@ -60,7 +62,9 @@ type Server struct {
 	tokens   *tokens
 	readings *readings
 	streams  atomic.Int64
-	closing  chan struct{}
+	// questions is how many are being answered.
+	questions atomic.Int64
+	closing   chan struct{}
 }
 
 // NewServer returns a server.
@@ -116,11 +120,12 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return fmt.Errorf("feed: %w", err)
 }
 
-// Handler serves the two paths.
+// Handler serves the three paths.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+StreamPath, s.stream)
 	mux.HandleFunc("POST "+LeasePath, s.lease)
+	mux.HandleFunc("POST "+SessionPath, s.session)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.config.Dir != "" {
 			presented, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")

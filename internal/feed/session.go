@@ -45,6 +45,7 @@ func (c *Client) session(ctx context.Context, target Target) (synced bool, err e
 	streamCtx, end := context.WithCancelCause(ctx)
 	var reporter sync.WaitGroup
 	defer func() {
+		s.current.Store(nil)
 		end(nil)
 		reporter.Wait()
 		if ctx.Err() != nil {
@@ -69,6 +70,7 @@ func (c *Client) session(ctx context.Context, target Target) (synced bool, err e
 	err = s.read(bufio.NewReaderSize(response.Body, maxLine), func() { silence.Reset(silenceAfter) }, func() {
 		synced = true
 		s.ready.Store(true)
+		s.current.Store(s)
 		reporter.Go(func() { s.reports(streamCtx) })
 	})
 	return synced, cause(streamCtx, err)
