@@ -84,8 +84,12 @@ func (s *Service) auditReuse(kind string, f store.Family, client netip.Addr) {
 	s.Log.Warn("refresh_token_reused", "kind", kind, "sid", f.SessionID, "user", f.Subject, "generation", f.Generation, "client", client.String())
 }
 
-// auditLogout notes the sessions that a logout ended.
+// auditLogout notes the sessions that a logout ended. Where it ended none there is nothing to note: anybody can invent
+// tokens that nobody knows.
 func (s *Service) auditLogout(r *http.Request, doc *Document, ended []session, propagated bool) {
+	if len(ended) == 0 {
+		return
+	}
 	client, _ := clientAddress(r, doc.TrustedProxies)
 	ids := make([]string, 0, len(ended))
 	for _, e := range ended {

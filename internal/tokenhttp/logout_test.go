@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -158,4 +159,19 @@ func TestReuseInTheMiddleOfARefresh(t *testing.T) {
 		}
 	}}
 	r.want(r.refresh(expired.text("refresh_token")), http.StatusUnauthorized, CodeRefreshReused)
+}
+
+// Anybody can invent a refresh token. A logout with it ends nothing, and does not fill the log.
+func TestLogoutOfNothingIsNoAudit(t *testing.T) {
+	r := newRig(t)
+	for i := range 5 {
+		a := r.logout("refresh_token", "ktr_"+strings.Repeat(string(rune('A'+i)), 42)+"A")
+		r.want(a, http.StatusOK, "")
+		if a.body["propagated"] != false {
+			t.Errorf("%s", a.raw)
+		}
+	}
+	if log := r.log.String(); log != "" {
+		t.Errorf("logged: %s", log)
+	}
 }
