@@ -165,7 +165,7 @@ func TestReuseInTheMiddleOfARefresh(t *testing.T) {
 func TestLogoutOfNothingIsNoAudit(t *testing.T) {
 	r := newRig(t)
 	for i := range 5 {
-		a := r.logout("refresh_token", "ktr_"+strings.Repeat(string(rune('A'+i)), 42)+"A")
+		a := r.logout("refresh_token", "ktr_"+strings.Repeat(string(rune('A'+i)), 64))
 		r.want(a, http.StatusOK, "")
 		if a.body["propagated"] != false {
 			t.Errorf("%s", a.raw)
