@@ -45,6 +45,8 @@ type Credential struct {
 	Reason Reason
 	// User and Role are believed only if the outcome is Valid. An empty Role means none.
 	User, Role string
+	// Method is how it was proven; empty means [MethodJWT].
+	Method Method
 }
 
 // Input is everything that a decision rests on. The zero value denies.
@@ -54,7 +56,7 @@ type Input struct {
 	Refusal Reason
 	// Policy is the name that the proxy's configuration gave.
 	Policy string
-	// Header is the credential of the Authorization header, or what [Combine] made of both places.
+	// Header is the credential of the Authorization header, or what [Combine] and [WithSession] made of all places.
 	Header Credential
 }
 
@@ -118,12 +120,19 @@ func decideCredential(c Credential) Decision {
 	case Invalid:
 		return Deny(orElse(c.Reason, MalformedToken))
 	default:
+		if c.Reason == LegacyUnavailable {
+			return Deny(LegacyUnavailable)
+		}
 		return Deny(InternalError)
 	}
 	if c.User == "" || !carriable(c.User) || !carriable(c.Role) {
 		return Deny(UnusableIdentity)
 	}
-	return Decision{Allow: true, Reason: OK, User: c.User, Role: c.Role, Method: MethodJWT}
+	method := c.Method
+	if method == "" {
+		method = MethodJWT
+	}
+	return Decision{Allow: true, Reason: OK, User: c.User, Role: c.Role, Method: method}
 }
 
 // Deny makes the denial for a reason, with the status and the code that belong to it.
@@ -136,7 +145,7 @@ func Deny(reason Reason) Decision {
 
 func (r Reason) status() int {
 	switch r {
-	case NotReady, StaleRevocations, InternalError:
+	case NotReady, StaleRevocations, InternalError, LegacyUnavailable:
 		return 503
 	case NoPolicy, SpoofedIdentity, BadRequestTarget, UntrustedPeer, MissingDialectHeader, CrossSite, UnusableIdentity:
 		return 403

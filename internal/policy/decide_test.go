@@ -121,6 +121,8 @@ func TestCodes(t *testing.T) {
 		BadRequestTarget: "403 bad_request_target", UntrustedPeer: "403 untrusted_peer",
 		MissingDialectHeader: "403 missing_dialect_header", UnusableIdentity: "403 unusable_identity",
 		NotReady: "503 unavailable", StaleRevocations: "503 unavailable", InternalError: "503 unavailable",
+		LegacySunset: "401 legacy_session_sunset", LegacyBrownout: "401 legacy_session_brownout", LegacyInvalid: "401 legacy_session_invalid",
+		LegacyUnavailable: "503 legacy_unavailable",
 	}
 	for reason, line := range want {
 		d := Deny(reason)

@@ -93,7 +93,8 @@ func (r Reason) code() Code {
 		return CodeTokenExpired
 	case ReasonRevoked:
 		return CodeTokenRevoked
-	case NoPolicy, SpoofedIdentity, BadRequestTarget, UntrustedPeer, MissingDialectHeader, CrossSite, UnusableIdentity:
+	case NoPolicy, SpoofedIdentity, BadRequestTarget, UntrustedPeer, MissingDialectHeader, CrossSite, UnusableIdentity,
+		LegacySunset, LegacyBrownout, LegacyInvalid, LegacyUnavailable:
 		return Code(r)
 	case NotReady, StaleRevocations, InternalError:
 		return CodeUnavailable
