@@ -94,6 +94,26 @@ podTemplate:
     tolerations: [{operator: Exists}, {key: dedicated, value: edge, effect: NoExecute, tolerationSeconds: 30}]
 `,
 	},
+	"AuthRollout": {
+		"only what is required": `{}`,
+		"one step":              steps(100),
+		"20 steps":              steps(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 100),
+		"1000 testers":          named("include", 1000),
+		"in, and others out":    `{include: [alice], exclude: [bob, "staff:carol@example.com"]}`,
+		"redis":                 sessions(`format: Hash, role: role, userIndex: "user:{user}"`),
+		"redis, signed":         sessions(`cookieFormat: Signed, secretRef: {name: s}`),
+		"redis over TLS":        sessionsAt("rediss://[2001:db8::1]:6380/15"),
+		"redis without a port":  sessionsAt("redis://sessions.shop.svc"),
+		"endpoint inside":       askedAt("http://shop.shop.svc:3000/session?v=1"),
+		"everybody":             `{dualIssue: true, legacy: {issuer: {url: "https://a.example.com/x"}, revoker: {redis: {url: "redis://a", key: "s:{id}", user: u}}, maxSessionLife: 8784h}}`,
+		"guard at its widest":   `{guard: {interval: 1h, minSamples: 1000000, maxIncrease: 99.99pp, fastFail: 100pp, maxEndpointFailures: 100%, consecutiveFailures: 20}}`,
+		"guard at its tightest": `{guard: {interval: 10s, minSamples: 1, maxIncrease: 0pp, fastFail: 0.01pp, maxEndpointFailures: 0%, consecutiveFailures: 1}}`,
+		"never fast":            `{guard: {maxIncrease: 50pp, fastFail: 0pp}}`,
+		"back to the start":     `{rollback: {to: Start, cooldown: 0s}}`,
+		"announced, no end":     `{deprecation: {at: "2027-01-01T00:00:00Z", link: "https://www.example.com/new?x=1#how"}}`,
+		"an end":                ending(`, brownouts: [{start: "2027-01-01T00:00:00Z", duration: 24h, percent: 100}]`),
+		"an end at any price":   `{deprecation: {at: "2027-01-01T00:00:00Z"}, sunset: {at: "2027-01-01T00:00:01Z", requireLegacyBelow: 100%, maxExtension: 0s}}`,
+	},
 }
 
 // TestAccepted creates what is allowed. Rules that are too strict are found here.
@@ -140,6 +160,17 @@ store: {embedded: {size: 1Gi}}
 identity: [{name: staff, subjectPrefix: "", htpasswd: {secretRef: {name: users}}}]
 trustedProxies: [10.244.0.0/16]
 edge: {replicas: 2, onStaleRevocations: AllowUntilExpiry}
+`,
+	"AuthRollout": `
+tokenServiceRef: {name: web}
+legacy:
+  cookieName: connect.sid
+  validator: {http: {url: "https://shop.example.com/session", timeout: 2s}}
+  maxSessionLife: 720h
+bucketing: {algorithm: sha256-v1, salt: web-2026}
+steps: [{percent: 10, bake: 24h, approval: Auto}, {percent: 100, bake: 24h, approval: Auto}]
+guard: {interval: 1m, minSamples: 500, maxIncrease: 0.5pp, consecutiveFailures: 3, fastFail: 5pp, maxEndpointFailures: 5%, onInconclusive: Hold}
+rollback: {to: PreviousStep, cooldown: 1h}
 `,
 }
 
@@ -231,6 +262,9 @@ func TestChanges(t *testing.T) {
 		{"sources, clients, TLS", "TokenService", `{}`, `{identity: [` + fourSources + `], clients: [` + clients(3) + `], tls: {secretRef: {name: t}}}`, ""},
 		{"key set", "TokenService", `{}`, `{signingKeySetRef: {name: other}}`, "create a second TokenService with the other set"},
 		{"other proxies, edges, policy", "TokenService", `{}`, `{trustedProxies: [192.0.2.0/24], edge: {replicas: 5}, tokenPolicyRef: {name: other}}`, ""},
+		{"salt", "AuthRollout", `{}`, `{bucketing: {salt: other}}`, "bucketing cannot be changed"},
+		{"whose users move", "AuthRollout", `{}`, `{tokenServiceRef: {name: other}}`, "create a second AuthRollout"},
+		{"steps, testers, sessions", "AuthRollout", `{}`, `{steps: [{percent: 5}, {percent: 100}], include: [alice], paused: true, legacy: {cookieName: sid}}`, ""},
 		{"algorithm", "SigningKeySet", `{}`, `{algorithm: EdDSA}`, ""},
 		{"faster rotation", "SigningKeySet", `{}`, `{rotation: {interval: 100h}}`, ""},
 		{"audience", "TokenPolicy", `{}`, `{accessToken: {audiences: [other], ttl: 5m}}`, ""},

@@ -33,6 +33,18 @@ const (
 	ConditionClientAddressKnown = "ClientAddressKnown"
 	// ConditionAvailable means that the workloads serve: at least one ready replica each. TokenService.
 	ConditionAvailable = "Available"
+
+	// ConditionInForce means that every replica works with the percentage of the status. AuthRollout.
+	ConditionInForce = "InForce"
+	// ConditionGuardPassing means that the cohort is not worse off, as far as the guard can tell; Unknown while it
+	// cannot. AuthRollout.
+	ConditionGuardPassing = "GuardPassing"
+	// ConditionProgressing is neither good nor bad: True while the next step comes without anybody's doing, and when all
+	// are taken. AuthRollout.
+	ConditionProgressing = "Progressing"
+	// ConditionRollbackSafe is neither good nor bad: True while a lower percentage has an effect and takes nothing from
+	// anybody. AuthRollout.
+	ConditionRollbackSafe = "RollbackSafe"
 )
 
 // Condition reasons: stable, machine-readable, one cause each. Alerts and scripts may match them; messages may change.
@@ -71,6 +83,27 @@ const (
 //	ForeignObject        Ready=False                            an object of that name is not ours: rename or delete it
 //	InUse                Ready=False                            the set is being deleted: delete the TokenService first
 //	WorkloadUnavailable  Available=False                        kubectl describe the named workload
+//	TokenServiceNotFound ResolvedRefs=False                     create the named TokenService
+//	Conflicted           Accepted=False                         an older AuthRollout has the TokenService: delete one
+//	Promoted             Progressing=True, Event                nothing
+//	RolledBack           Event                                  look at status.state.rollback: the evidence
+//	Aborted              Progressing=False, Event               kubectl keyturn rollout resume, once mended
+//	Held                 Progressing=False, Event               kubectl keyturn rollout resume
+//	Resumed              Event                                  nothing
+//	Paused               Progressing=False                      set spec.paused to false
+//	Baking               Progressing=True                       wait: the step is young
+//	TooFewSamples        Progressing=True                       wait: the guard has not had enough events
+//	NoData               Progressing=False, GuardPassing=Unknown   look at the replicas that the message names
+//	AwaitingApproval     Progressing=False                      kubectl keyturn rollout promote
+//	CoolingDown          Progressing=False                      mend the cause of the rollback, then wait or resume
+//	GuardFailed          Progressing, GuardPassing=False        look at the errors of users with tokens
+//	UnevenSplit          Progressing, GuardPassing=False        another rollout with another salt, or resume
+//	Complete             Progressing=True                       nothing: everybody gets tokens
+//	Deprecated           RollbackSafe=False                     to go back, move spec.deprecation.at
+//	SunsetReached        RollbackSafe=False, Event              nothing: the sessions have ended
+//	SunsetWaits          Event                                  find out who still uses sessions
+//	CommandRefused       Event                                  the annotation cannot be understood: see its message
+//	SessionsEnded        Event                                  the rollout was deleted: sessions are refused
 const (
 	ReasonReady                  = "Ready"
 	ReasonAccepted               = "Accepted"
@@ -105,4 +138,25 @@ const (
 	ReasonForeignObject          = "ForeignObject"
 	ReasonInUse                  = "InUse"
 	ReasonWorkloadUnavailable    = "WorkloadUnavailable"
+	ReasonTokenServiceNotFound   = "TokenServiceNotFound"
+	ReasonConflicted             = "Conflicted"
+	ReasonPromoted               = "Promoted"
+	ReasonRolledBack             = "RolledBack"
+	ReasonAborted                = "Aborted"
+	ReasonHeld                   = "Held"
+	ReasonResumed                = "Resumed"
+	ReasonPaused                 = "Paused"
+	ReasonBaking                 = "Baking"
+	ReasonTooFewSamples          = "TooFewSamples"
+	ReasonNoData                 = "NoData"
+	ReasonAwaitingApproval       = "AwaitingApproval"
+	ReasonCoolingDown            = "CoolingDown"
+	ReasonGuardFailed            = "GuardFailed"
+	ReasonUnevenSplit            = "UnevenSplit"
+	ReasonComplete               = "Complete"
+	ReasonDeprecated             = "Deprecated"
+	ReasonSunsetReached          = "SunsetReached"
+	ReasonSunsetWaits            = "SunsetWaits"
+	ReasonCommandRefused         = "CommandRefused"
+	ReasonSessionsEnded          = "SessionsEnded"
 )

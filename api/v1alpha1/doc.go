@@ -3,9 +3,11 @@
 //	SigningKeySet  which keys sign and verify, and when they rotate
 //	TokenPolicy    how long tokens live and what they may carry
 //	TokenService   the token service and the edge authorization service of one issuer
+//	AuthRollout    how users of legacy sessions move to the tokens of one issuer
 //
 //	TokenService ──signingKeySetRef──▶ SigningKeySet
 //	             ──tokenPolicyRef────▶ TokenPolicy
+//	AuthRollout  ──tokenServiceRef───▶ TokenService
 //
 // The types say what the user may write; the API server refuses the rest with CEL rules whose messages tell how to
 // mend the object. The API server also fills every default named here, so an object that was read from it has no

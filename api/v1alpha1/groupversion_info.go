@@ -25,6 +25,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&SigningKeySet{}, &SigningKeySetList{},
 		&TokenPolicy{}, &TokenPolicyList{},
 		&TokenService{}, &TokenServiceList{},
+		&AuthRollout{}, &AuthRolloutList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -49,6 +49,15 @@ const (
 	// refresh the mounted Secret at once instead of within about a minute.
 	AnnotationSnapshotRevision = "keyturn.dev/snapshot-revision"
 
-	// FinalizerInUse keeps a SigningKeySet while a TokenService refers to it.
+	// AnnotationRolloutCommand on an AuthRollout commands one action: "ID ACTION", where the id is any new text without
+	// a space, by custom the instant in RFC 3339, and the action promote, hold, resume or abort. status.state.command
+	// acknowledges the id.
+	AnnotationRolloutCommand = "keyturn.dev/rollout-command"
+	// AnnotationEndSessions with the value "true" on an AuthRollout that is being deleted lets it go although legacy
+	// sessions are still accepted: who has one must log in again.
+	AnnotationEndSessions = "keyturn.dev/end-sessions"
+
+	// FinalizerInUse keeps a SigningKeySet while a TokenService refers to it, and an AuthRollout while its legacy
+	// sessions are accepted.
 	FinalizerInUse = "keyturn.dev/in-use"
 )

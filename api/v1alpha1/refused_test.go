@@ -29,6 +29,14 @@ identity:
     htpasswd: {secretRef: {name: users}}
 trustedProxies: [10.244.0.0/16]
 `,
+	"AuthRollout": `
+tokenServiceRef: {name: web}
+legacy:
+  cookieName: connect.sid
+  validator: {http: {url: "https://shop.example.com/session"}}
+bucketing: {salt: web-2026}
+steps: [{percent: 10}, {percent: 100}]
+`,
 }
 
 // object makes an object of the kind from its good spec and a patch over the spec: maps are merged, null removes,
@@ -84,6 +92,7 @@ func TestRefused(t *testing.T) {
 		"SigningKeySet": signingKeySetRefusals,
 		"TokenPolicy":   tokenPolicyRefusals,
 		"TokenService":  slices.Concat(tokenServiceRefusals, storeRefusals, identityRefusals),
+		"AuthRollout":   rolloutRefusals,
 	} {
 		t.Run(kind, func(t *testing.T) {
 			ctx := needAPIServer(t)
@@ -96,8 +105,8 @@ func TestRefused(t *testing.T) {
 		})
 		total += len(rows)
 	}
-	if total < 250 {
-		t.Errorf("only %d bad specs are tried, want at least 250", total)
+	if total < 320 {
+		t.Errorf("only %d bad specs are tried, want at least 320", total)
 	}
 }
 
@@ -134,6 +143,8 @@ func TestRefusedNames(t *testing.T) {
 		{"TokenService", "1st", "begin with a letter"},
 		{"TokenService", "with.dot", "begin with a letter"},
 		{"TokenService", strings.Repeat("s", 41), "at most 40 characters"},
+		{"AuthRollout", "1st", "begin with a letter"},
+		{"AuthRollout", strings.Repeat("r", 64), "at most 63 characters"},
 	} {
 		err := apply(ctx, object(t, row.kind, row.name, "{}"), client.DryRunAll)
 		if err == nil || !strings.Contains(err.Error(), row.hint) {
