@@ -227,7 +227,7 @@ func probe(path string, period, failures int32) *corev1.Probe {
 func resourcesOf(overlay keyturnv1alpha1.Resources) corev1.ResourceRequirements {
 	out := corev1.ResourceRequirements{
 		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
-		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("480Mi")},
+		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("450Mi")},
 	}
 	for name, quantity := range overlay.Requests {
 		out.Requests[corev1.ResourceName(name)] = quantity

@@ -40,8 +40,8 @@ const (
 	accessBytes, refreshBytes = 780, 68
 )
 
-// memoryLimit is the GOMEMLIMIT that the operator gives a token service: half of the container's 480Mi.
-const memoryLimit = "251658240B"
+// memoryLimit is the GOMEMLIMIT that the operator gives a token service: half of the container's 450Mi.
+const memoryLimit = "235929600B"
 
 // The accounts. A person logs in with argon2id and is what is measured; a newcomer has a hash that costs next to nothing,
 // so that ten thousand sessions can be made before the clock runs. Several users share an account, as several browsers do.
