@@ -42,6 +42,8 @@ type Brownout struct {
 // optional.
 type Legacy struct {
 	Validator LegacyValidator `json:"validator"`
+	// SubjectPrefix stands before the application's ids of users: `sub` = prefix + id. Empty for none.
+	SubjectPrefix string `json:"subjectPrefix,omitempty"`
 	// Issuer makes new sessions; nil: none are made, and who is not in the cohort gets tokens all the same.
 	Issuer *LegacyWebhook `json:"issuer,omitempty"`
 	// Revoker ends sessions; nil: the cookie is refused by its hash only.
@@ -72,12 +74,13 @@ type LegacyRedis struct {
 	URL string `json:"url"`
 	// Key is the pattern of the key; {id} stands for the session's id.
 	Key string `json:"key"`
-	// Cookie says how the id stands in the cookie: Plain, or Signed as express-session writes it (s:ID.SIGNATURE), whose
-	// signature is checked by the file `secret`.
+	// Cookie says how the id stands in the cookie: Plain, Base64 as Spring Session writes it, or Signed as
+	// express-session writes it (s:ID.SIGNATURE), whose signature is checked by the file `secret`.
 	Cookie string `json:"cookieFormat,omitempty"`
 	// Format is JSON, a string of JSON, or Hash, a hash as Spring Session writes it.
 	Format string `json:"format,omitempty"`
-	// User and Role say where they are: a JSON path such as passport.user.id, or a field of the hash. Role may be empty.
+	// User and Role say where they are: a JSON path such as passport.user.id, or a field of the hash
+	// (FIELD, or FIELD#path inside of its value). Role may be empty.
 	User string `json:"user"`
 	Role string `json:"role,omitempty"`
 	// UserIndex is the key of the set of a user's sessions, {user} stands for the user; empty: there is none, and the
