@@ -42,14 +42,17 @@ func denialHeaders(out outcome) []field {
 	case http.StatusServiceUnavailable:
 		fields = append(fields, field{"Retry-After", retryAfter})
 	}
+	for _, line := range out.announcement {
+		fields = append(fields, field{line.Name, line.Value})
+	}
 	return fields
 }
 
 // challengeError is the error part of a challenge (RFC 6750, section 3); a request without a credential gets none.
 func challengeError(code policy.Code) string {
 	switch code {
-	case policy.CodeNoCredential:
-		return ""
+	case policy.CodeNoCredential, policy.Code(policy.LegacySunset), policy.Code(policy.LegacyBrownout), policy.Code(policy.LegacyInvalid):
+		return "" // a legacy session is no bearer token
 	case policy.CodeInvalidRequest:
 		return `, error="invalid_request", error_description="` + detail(code) + `"`
 	default:
@@ -85,6 +88,14 @@ func detail(code policy.Code) string {
 		return "A page of another site may have sent this request"
 	case policy.Code(policy.UnusableIdentity):
 		return "The user cannot be told to the application"
+	case policy.Code(policy.LegacySunset):
+		return "Sessions have ended: log in again"
+	case policy.Code(policy.LegacyBrownout):
+		return "Sessions are about to end, and this one is refused for a while, to show who still uses them"
+	case policy.Code(policy.LegacyInvalid):
+		return "There is no such session, or it is over"
+	case policy.Code(policy.LegacyUnavailable):
+		return "The session cannot be validated at the moment"
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -15,15 +16,19 @@ import (
 	"github.com/keyturn/keyturn/internal/feed"
 	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/revocation"
+	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/steering"
 	"github.com/keyturn/keyturn/internal/token"
 )
 
-// Revocations is what the authorizer asks about revocations; *feed.Client is one. Its methods are called on every
+// Revocations is what the authorizer asks the token service; *feed.Client is one. List and Status are called on every
 // check and must neither block nor allocate much.
 type Revocations interface {
 	List() *revocation.List
 	Status() snapshot.RevocationStatus
+	// Ask tells what a legacy session is worth. It is called only where there is a rollout, never for a token.
+	Ask(ctx context.Context, cookie secret.Text) (feed.SessionAnswer, error)
 }
 
 // Config tells an [Authorizer] what it works with. All members but Registry are needed.
@@ -49,6 +54,11 @@ type Authorizer struct {
 	log         *slog.Logger
 	now         func() time.Time
 	metrics     *metrics
+	// sessions, counter, census and troubled are for legacy sessions.
+	sessions *sessions
+	counter  steering.Counter
+	census   *census
+	troubled oncePerMinute
 
 	draining  atomic.Bool
 	untrusted atomic.Pointer[sighting]
@@ -80,6 +90,8 @@ func New(config Config) (*Authorizer, error) {
 		return nil, err
 	}
 	a.revocations = revocations
+	a.sessions = newSessions(revocations, config.Now, a.metrics.asked)
+	a.census = newCensus(config.Now)
 	a.metrics.watch(a)
 	return a, nil
 }
@@ -119,6 +131,7 @@ type question struct {
 	scheme, host  string
 	target        string
 	page          page
+	agent         string // User-Agent
 }
 
 // outcome is a decision with what an answer needs beside it.
@@ -126,40 +139,49 @@ type outcome struct {
 	policy.Decision
 	id        string // of a denial
 	challenge string
+	// announcement are the headers that tell the client when legacy sessions end.
+	announcement []steering.Header
 }
 
 // decide answers the question, counts it and, if it denies, logs it.
-func (a *Authorizer) decide(q question) outcome {
+func (a *Authorizer) decide(ctx context.Context, q question) outcome {
 	started := a.now()
 	edge := a.edges.Load()
-	decision := policy.Decide(a.input(edge, q, started))
+	in, judged := a.input(ctx, edge, q, started)
+	decision := policy.Decide(in)
 	out := outcome{Decision: decision}
 	if edge != nil {
 		out.challenge = edge.challenge
+		a.counted(edge, judged, decision, q, started)
+		if judged.announce {
+			out.announcement = edge.steering.Headers()
+		}
 	}
 	if !decision.Allow {
 		out.id = a.nextID()
 		a.logDenial(q, out)
+		a.audit(judged, out)
 	}
 	a.metrics.decided(q.protocol, decision, a.now().Sub(started))
 	return out
 }
 
-func (a *Authorizer) input(edge *Edge, q question, now time.Time) policy.Input {
-	in := policy.Input{Refusal: q.refusal, Policy: q.policy}
+func (a *Authorizer) input(ctx context.Context, edge *Edge, q question, now time.Time) (in policy.Input, j judged) {
+	in = policy.Input{Refusal: q.refusal, Policy: q.policy}
 	if edge == nil {
-		return in
+		return in, j
 	}
 	in.Edge = a.state(edge)
 	if !edge.trusts(q.peer) {
 		in.Refusal = policy.UntrustedPeer
 		a.untrusted.Store(&sighting{peer: q.peer, at: now})
 	}
-	if in.Refusal != "" {
-		return in // nothing that the request carries matters any more
+	if in.Refusal != "" || in.Edge != policy.EdgeFresh && in.Edge != policy.EdgeStaleServing || in.Policy != policy.DefaultPolicy {
+		return in, j // nothing that the request carries matters any more
 	}
-	in.Header = a.credential(edge, q, now)
-	return in
+	j = a.judge(ctx, edge, q, now)
+	in.Header = j.Credential
+	return in, j
 }
 
 // state tells how far the revocations can be relied on.
@@ -177,7 +199,7 @@ func (a *Authorizer) state(edge *Edge) policy.Edge {
 	}
 }
 
-// credential tells what the request's credentials are worth together.
+// credential tells what the request's tokens are worth together.
 func (a *Authorizer) credential(edge *Edge, q question, now time.Time) policy.Credential {
 	raw, reason := bearerToken(q.authorization)
 	header := a.verify(edge, raw, reason, now)
@@ -226,6 +248,7 @@ func (a *Authorizer) Status() snapshot.Status {
 	revocations := a.revocations.Status()
 	s := snapshot.Status{Role: "edge", Instance: a.instance, Clock: a.now().UTC(), Refused: a.edges.Refused(), Revocations: &revocations, KIDs: []string{}}
 	if edge := a.edges.Load(); edge != nil {
+		s.Rollout = a.counter.Status(edge.steering, a.now())
 		s.TokenService, s.Revision = edge.header.TokenService, edge.header.Revision
 		s.KeySet, s.Epoch = edge.keySet, edge.epoch
 		s.ActiveKID, s.KIDs = edge.active, edge.verifier.Keys.KIDs()

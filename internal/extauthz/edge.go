@@ -7,6 +7,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/feed"
 	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/steering"
 	"github.com/keyturn/keyturn/internal/token"
 )
 
@@ -29,6 +30,7 @@ type Edge struct {
 	cookie     string // name of the cookie in which a token may come; empty for none
 	challenge  string // how every WWW-Authenticate begins
 	feed       feed.Target
+	steering   *steering.Steering // nil where there are no legacy sessions
 }
 
 // Build is the [snapshot.Build] of the edge: it takes a document that is fit for use whole, or refuses it.
@@ -48,6 +50,10 @@ func Build(raw []byte, current *Edge) (*Edge, error) {
 			return nil, snapshot.Refuse("EpochFell", "epoch %d, this edge holds %d of %s", doc.Keys.Epoch, current.epoch, doc.Keys.Name)
 		}
 	}
+	steered, err := steering.New(doc.Rollout)
+	if err != nil {
+		return nil, snapshot.Refuse("Incomplete", "%w", err)
+	}
 	keys, err := readKeys(doc.Keys)
 	if err != nil {
 		return nil, err
@@ -63,6 +69,7 @@ func Build(raw []byte, current *Edge) (*Edge, error) {
 		cookie:     doc.AccessCookie,
 		challenge:  `Bearer realm="` + doc.Issuer + `"`,
 		feed:       feed.Target{FeedAddress: doc.Feed, MaxPropagation: doc.MaxPropagation.Std()},
+		steering:   steered,
 	}, nil
 }
 

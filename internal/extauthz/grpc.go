@@ -59,9 +59,9 @@ func (c checker) Check(ctx context.Context, r *auth.CheckRequest) (answer *auth.
 	}()
 	headers := readHeaders(r.GetAttributes().GetRequest().GetHttp())
 	grpcRequest = headers.grpc
-	out := c.a.decide(readGRPC(ctx, r, headers))
+	out := c.a.decide(ctx, readGRPC(ctx, r, headers))
 	if out.Allow {
-		return allowed(out.Decision, headers.identity), nil
+		return allowed(out, headers.identity), nil
 	}
 	return denied(out, grpcRequest), nil
 }
@@ -73,7 +73,7 @@ func readGRPC(ctx context.Context, r *auth.CheckRequest, headers seenHeaders) qu
 	return question{
 		protocol: "grpc", policy: attributes.GetContextExtensions()[PolicyExtension], peer: remotePeer(ctx),
 		refusal: checkTarget(request.GetMethod(), request.GetPath()), authorization: headers.authorization,
-		method: request.GetMethod(), scheme: request.GetScheme(), host: request.GetHost(), target: request.GetPath(), page: headers.page,
+		method: request.GetMethod(), scheme: request.GetScheme(), host: request.GetHost(), target: request.GetPath(), page: headers.page, agent: headers.agent,
 	}
 }
 
@@ -94,6 +94,7 @@ func remotePeer(ctx context.Context) netip.Addr {
 type seenHeaders struct {
 	authorization []string
 	page          page
+	agent         string
 	// identity are the names, as sent, that an application could take for an identity header.
 	identity []string
 	grpc     bool
@@ -122,6 +123,8 @@ func (s *seenHeaders) add(name, value string) {
 		s.authorization = append(s.authorization, value)
 	case strings.EqualFold(name, "content-type"):
 		s.grpc = strings.HasPrefix(strings.ToLower(value), "application/grpc")
+	case strings.EqualFold(name, "user-agent"):
+		s.agent = value
 	case s.page.add(name, value):
 	case isIdentity(name) && isToken(name):
 		s.identity = append(s.identity, strings.ToLower(name))

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	envoytype "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
@@ -16,9 +17,10 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/keyturn/keyturn/internal/policy"
+	"github.com/keyturn/keyturn/internal/steering"
 )
 
-var noAppend = wrapperspb.Bool(false)
+var noAppend, doAppend = wrapperspb.Bool(false), wrapperspb.Bool(true)
 
 // aliases are the spellings of the identity headers that are always removed, for proxies that do not show the
 // authorizer every header of the request.
@@ -33,11 +35,11 @@ var aliases = func() []string {
 
 // allowed makes the answer that lets a request through. Envoy sets headers in order and removes last, so a header that
 // is set is never in the list of the removed; one that has no value is removed, because an empty one cannot be set.
-func allowed(d policy.Decision, seen []string) *auth.CheckResponse {
+func allowed(out outcome, seen []string) *auth.CheckResponse {
 	ok := &auth.OkHttpResponse{}
 	var set []string
 	remove := slices.Clone(aliases)
-	for _, f := range []field{{policy.HeaderUser, d.User}, {policy.HeaderRole, d.Role}, {policy.HeaderMethod, string(d.Method)}} {
+	for _, f := range []field{{policy.HeaderUser, out.User}, {policy.HeaderRole, out.Role}, {policy.HeaderMethod, string(out.Method)}} {
 		name := strings.ToLower(f.name)
 		if f.value == "" {
 			remove = append(remove, name)
@@ -52,10 +54,23 @@ func allowed(d policy.Decision, seen []string) *auth.CheckResponse {
 		}
 	}
 	ok.HeadersToRemove = remove
+	for _, line := range out.announcement {
+		ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, announced(line))
+	}
 	return &auth.CheckResponse{
 		Status:       &rpcstatus.Status{Code: int32(codes.OK)},
 		HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok},
 	}
+}
+
+// announced adds to the answer of the application. It may have links of its own, which stay; of the others there is one.
+func announced(line steering.Header) *core.HeaderValueOption {
+	o := option(strings.ToLower(line.Name), line.Value)
+	if line.Name == "Link" {
+		o.Append = doAppend //nolint:staticcheck // deprecated, and still read
+		o.AppendAction = core.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD
+	}
+	return o
 }
 
 // denied makes the answer that stops a request. For a gRPC request Envoy makes trailers of it, into which a content

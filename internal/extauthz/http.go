@@ -37,20 +37,23 @@ func (a *Authorizer) serveCheck(w http.ResponseWriter, r *http.Request) {
 			a.writeDenial(w, a.fault("http", fault))
 		}
 	}()
-	out := a.decide(readHTTP(r))
+	out := a.decide(r.Context(), readHTTP(r))
 	if out.Allow {
-		writeAllow(w, out.Decision)
+		writeAllow(w, out)
 		return
 	}
 	a.writeDenial(w, out)
 }
 
 // writeAllow sets every identity header, also an empty one: some proxies keep the client's where it is absent.
-func writeAllow(w http.ResponseWriter, d policy.Decision) {
+func writeAllow(w http.ResponseWriter, out outcome) {
 	h := w.Header()
-	h.Set(policy.HeaderUser, d.User)
-	h.Set(policy.HeaderRole, d.Role)
-	h.Set(policy.HeaderMethod, string(d.Method))
+	h.Set(policy.HeaderUser, out.User)
+	h.Set(policy.HeaderRole, out.Role)
+	h.Set(policy.HeaderMethod, string(out.Method))
+	for _, line := range out.announcement {
+		h.Set(line.Name, line.Value)
+	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", "0")
 	w.WriteHeader(http.StatusOK)
@@ -99,7 +102,7 @@ func faultPlace() []string {
 
 // readHTTP reads the question of a sub-request. The path alone says which dialect and which policy.
 func readHTTP(r *http.Request) question {
-	q := question{protocol: "http", peer: remoteAddr(r), authorization: r.Header["Authorization"], page: readPage(r.Header)}
+	q := question{protocol: "http", peer: remoteAddr(r), authorization: r.Header["Authorization"], page: readPage(r.Header), agent: r.Header.Get("User-Agent")}
 	for name := range r.Header {
 		if isIdentity(name) {
 			q.refusal = policy.SpoofedIdentity

@@ -13,7 +13,7 @@ import (
 	"github.com/keyturn/keyturn/internal/snapshot"
 )
 
-// Internal returns the server of the internal port: /livez, /readyz, /metrics and /status.
+// Internal returns the server of the internal port: /livez, /readyz, /metrics, /status and /census.
 func (a *Authorizer) Internal() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
@@ -29,6 +29,7 @@ func (a *Authorizer) Internal() *http.Server {
 		w.Header().Set("Cache-Control", "no-store")
 		_ = json.NewEncoder(w).Encode(a.Status()) // the reader is gone
 	})
+	mux.HandleFunc("GET /census", a.serveCensus)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	return &http.Server{
 		Handler: mux, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: 2 * writeTimeout, IdleTimeout: idleTimeout,

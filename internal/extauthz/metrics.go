@@ -17,6 +17,7 @@ type metrics struct {
 	latency        *prometheus.HistogramVec
 	staleDecisions prometheus.Counter
 	refused        *prometheus.CounterVec
+	questions      *prometheus.CounterVec
 }
 
 func newMetrics(registry *prometheus.Registry) *metrics {
@@ -40,11 +41,17 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 			Name: "keyturn_snapshots_refused_total", Help: "Documents that were not taken, by reason.",
 		}, []string{"reason"}),
 	}
+	m.questions = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyturn_session_questions_total", Help: "Questions to the token service about legacy sessions, by what came of them.",
+	}, []string{"result"})
+	for _, result := range []string{"valid", "invalid", "unavailable", "busy"} {
+		m.questions.WithLabelValues(result)
+	}
 	// A counter that begins at its first event hides that event from rate().
 	for _, reason := range []string{"Undecodable", "WrongFormat", "EpochFell", "KeyMismatch", "Incomplete", "WrongTokenService"} {
 		m.refused.WithLabelValues(reason)
 	}
-	registry.MustRegister(m.decisions, m.latency, m.staleDecisions, m.refused)
+	registry.MustRegister(m.decisions, m.latency, m.staleDecisions, m.refused, m.questions)
 	return m
 }
 
@@ -85,6 +92,8 @@ func (m *metrics) decided(protocol string, d policy.Decision, took time.Duration
 	m.decisions.WithLabelValues(protocol, result, string(d.Reason)).Inc()
 	m.latency.WithLabelValues(protocol).Observe(took.Seconds())
 }
+
+func (m *metrics) asked(result string) { m.questions.WithLabelValues(result).Inc() }
 
 // counted is build, with its refusals counted.
 func (m *metrics) counted(build snapshot.Build[Edge]) snapshot.Build[Edge] {

@@ -127,7 +127,7 @@ func TestFaultsNameTheirPlaceOnly(t *testing.T) {
 
 func TestLogIsBounded(t *testing.T) {
 	w := newWorld(t)
-	w.decide(question{protocol: "grpc", policy: strings.Repeat("p", 5000), target: "/" + strings.Repeat("t", 5000) + "?token=SECRET", host: strings.Repeat("h", 5000), method: strings.Repeat("m", 5000)})
+	w.decide(t.Context(), question{protocol: "grpc", policy: strings.Repeat("p", 5000), target: "/" + strings.Repeat("t", 5000) + "?token=SECRET", host: strings.Repeat("h", 5000), method: strings.Repeat("m", 5000)})
 	if text := w.log.String(); len(text) > 2000 || strings.Contains(text, "SECRET") {
 		t.Errorf("%d bytes: %s", len(text), text)
 	}
@@ -139,6 +139,7 @@ func TestDetails(t *testing.T) {
 	for _, r := range []policy.Reason{
 		policy.NoCredential, policy.MultipleCredentials, policy.BadSignature, policy.ReasonExpired, policy.ReasonRevoked, policy.NotReady, policy.NoPolicy,
 		policy.SpoofedIdentity, policy.CrossSite, policy.ConflictingCredentials, policy.BadRequestTarget, policy.UntrustedPeer, policy.MissingDialectHeader, policy.UnusableIdentity,
+		policy.LegacySunset, policy.LegacyBrownout, policy.LegacyInvalid, policy.LegacyUnavailable,
 	} {
 		if text := detail(policy.Deny(r).Code); text == "" || !quotable(strings.ReplaceAll(text, " ", "")) {
 			t.Errorf("%s: %q", r, text)

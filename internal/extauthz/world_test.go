@@ -19,6 +19,7 @@ import (
 	"github.com/keyturn/keyturn/internal/deptest"
 	"github.com/keyturn/keyturn/internal/feed"
 	"github.com/keyturn/keyturn/internal/revocation"
+	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
 	"github.com/keyturn/keyturn/internal/token"
 )
@@ -100,7 +101,17 @@ type fakeFeed struct {
 	list   *revocation.List
 	status atomic.Pointer[snapshot.RevocationStatus]
 	broken atomic.Bool
+	// sessions answers the questions about legacy sessions; asked counts them.
+	sessions atomic.Pointer[func(context.Context, string) (feed.SessionAnswer, error)]
+	asked    atomic.Int64
 }
+
+func (f *fakeFeed) Ask(ctx context.Context, cookie secret.Text) (feed.SessionAnswer, error) {
+	f.asked.Add(1)
+	return (*f.sessions.Load())(ctx, cookie.Reveal())
+}
+
+func (f *fakeFeed) answer(by func(context.Context, string) (feed.SessionAnswer, error)) { f.sessions.Store(&by) }
 
 func (f *fakeFeed) List() *revocation.List { return f.list }
 func (f *fakeFeed) Status() snapshot.RevocationStatus {
@@ -157,6 +168,9 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{mount: newMount(t), feed: &fakeFeed{list: revocation.NewList()}, log: &lockedBuffer{}}
 	w.feed.set(true, false)
+	w.feed.answer(func(context.Context, string) (feed.SessionAnswer, error) {
+		panic("SECRET: no test asked for a session")
+	})
 	w.mount.put(t, document(1, 1, signingKeys()[0]))
 	var err error
 	w.Authorizer, err = New(Config{
