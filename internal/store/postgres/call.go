@@ -87,7 +87,11 @@ func (s *Store) attempt(ctx context.Context, work func(ctx context.Context, c *c
 		return false, nil
 	}
 	switch {
-	case errors.Is(err, errReplaced), aborted(err), gone(err):
+	case errors.Is(err, errReplaced), readOnly(err):
+		// The connection may be to a server that was the primary once: what it says must not count again.
+		s.pool.Reset()
+		return true, err
+	case aborted(err), gone(err):
 		return true, err
 	case c.committing && c.standby && !answered(err):
 		return false, errors.Join(errDoubt, err)

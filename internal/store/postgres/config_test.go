@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"bytes"
+	"crypto/rand"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/keyturn/keyturn/hack/postgres"
 	"github.com/keyturn/keyturn/internal/store"
+	"github.com/keyturn/keyturn/internal/store/storetest"
 )
 
 func TestURL(t *testing.T) {
@@ -143,4 +146,61 @@ func TestSeveralHosts(t *testing.T) {
 	t.Cleanup(func() { _ = s.Close() })
 	created := d.login(s, "alice")
 	d.inspect(d.open(), created.Token, store.Rotated)
+}
+
+// A server that stops to take writes without cutting its connections, as one that was replaced may, is left for another
+// host that takes them.
+func TestAHostThatTurnsReadOnly(t *testing.T) {
+	d := newDatabase(t, startServer(t, postgres.Options{}))
+	d.name = "moved"
+	d.file("username", d.name)
+	d.file("password", d.name)
+	other := sharedServer(t)
+	for _, server := range []*postgres.Server{d.server, other} {
+		if err := server.Exec(t.Context(), postgres.Superuser, "CREATE ROLE moved LOGIN PASSWORD 'moved'", "CREATE DATABASE moved OWNER moved"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(Config{URL: "postgres://" + d.server.Address() + "," + other.Address() + "/" + d.name + "?sslmode=disable", Dir: d.dir, Log: slog.New(slog.NewTextHandler(d.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	crowd := func() error {
+		failed := make(chan error, 2*maxConnections)
+		for range cap(failed) {
+			go func() {
+				_, err := s.Create(t.Context(), store.NewFamily{Owner: store.Owner{Subject: rand.Text()}, Now: storetest.Start, Limits: limits})
+				failed <- err
+			}()
+		}
+		var all error
+		for range cap(failed) {
+			all = errors.Join(all, <-failed)
+		}
+		return all
+	}
+	if err := crowd(); err != nil { // the pool is full of connections
+		t.Fatal(err)
+	}
+	d.exec("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+	id := s.ID()
+	d.eventually(10*time.Second, func() error {
+		if err := crowd(); err != nil {
+			return err
+		}
+		if s.ID() == id {
+			return errors.New("it is on the first host still")
+		}
+		return nil
+	})
+	id = s.ID()
+	for range 20 {
+		if err := crowd(); err != nil {
+			t.Fatalf("after it worked again: %v", err)
+		}
+	}
+	if s.ID() != id {
+		t.Error("the store began again")
+	}
 }

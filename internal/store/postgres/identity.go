@@ -27,8 +27,8 @@ func (s *Store) prepare(ctx, patience context.Context) error {
 		return ctx.Err()
 	}
 	err := s.prepareOnce(ctx, patience)
-	if err != nil && !answered(err) && !isReason(err) {
-		s.pool.Reset() // the connections made before are of no use either
+	if err != nil && (errors.Is(err, errReadOnly) || !answered(err) && !isReason(err)) {
+		s.pool.Reset() // the connections made before are of no use either; another host may be the primary now
 		if ctx.Err() == nil {
 			err = s.prepareOnce(ctx, patience)
 		}

@@ -114,6 +114,12 @@ func aborted(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
 }
 
+// readOnly tells whether the server refused to write: nothing was changed.
+func readOnly(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "25006"
+}
+
 // gone tells whether what the schema should hold is not there.
 func gone(err error) bool {
 	var pg *pgconn.PgError
