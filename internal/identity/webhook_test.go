@@ -464,6 +464,35 @@ func TestOneUsersAnswerOpensNoBreaker(t *testing.T) {
 	}
 }
 
+// A stranger chooses the name: an application that finds it malformed, or has had enough of guesses at it, says nothing
+// about the next user.
+func TestOneNamesRefusalOpensNoBreaker(t *testing.T) {
+	for _, status := range []int{400, 409, 422, 423, 429} {
+		h := hook(t, webhookSource("app", serve(t, func(w http.ResponseWriter, r *http.Request) {
+			asked, _ := io.ReadAll(r.Body)
+			if strings.Contains(string(asked), "alice") || strings.Contains(string(asked), "u-2") {
+				answering(200, jsonType, `{"user_id":"u-2"}`)(w, r)
+				return
+			}
+			answering(status, jsonType, `{}`)(w, r)
+		})))
+		for range webhook.BreakAfter {
+			if _, err := h.Authenticate(t.Context(), "x", secret.NewText("x")); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrDenied) {
+				t.Fatalf("%d: %v", status, err)
+			}
+			if _, err := h.Lookup(t.Context(), User{Subject: "app:u-1", Name: "u-1", Source: "app"}); !errors.Is(err, ErrUnavailable) {
+				t.Fatalf("%d: %v", status, err)
+			}
+		}
+		if _, err := h.Authenticate(t.Context(), "alice", secret.NewText("x")); err != nil {
+			t.Errorf("%d: the next user's login: %v", status, err)
+		}
+		if _, err := h.Lookup(t.Context(), User{Subject: "app:u-2", Name: "u-2", Source: "app"}); err != nil {
+			t.Errorf("%d: the next user's refresh: %v", status, err)
+		}
+	}
+}
+
 func recorded(body string) *http.Response {
 	recorder := httptest.NewRecorder()
 	answering(200, jsonType, body)(recorder, nil)

@@ -52,13 +52,18 @@ type Answer struct {
 	Wrong error
 }
 
-// Unexpected describes an answer that means nothing to the caller.
+// Unexpected describes an answer that means nothing to the caller. One that finds fault with what was asked, and not with
+// us, is [ErrOneUser]: strangers choose what is asked.
 func (a Answer) Unexpected(f Failures) error {
 	switch {
 	case a.Bearer:
 		return f.unavailable("%s refuses the token of this source: status %d", f.Asked, a.Status)
 	case a.Status == http.StatusNotFound || a.Status == http.StatusGone:
 		return f.unavailable("%s answers %d with a page that is not JSON: the URL is probably wrong", f.Asked, a.Status)
+	}
+	switch a.Status {
+	case http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusLocked, http.StatusTooManyRequests:
+		return f.unavailable("%w of %s is %d", ErrOneUser, f.Asked, a.Status)
 	}
 	return f.unavailable("%s answers %d", f.Asked, a.Status)
 }
