@@ -111,7 +111,7 @@ func (s *Store) listenOnce(ctx context.Context, again bool) bool {
 			s.poke()
 			return true
 		case n != nil:
-			s.watchers.heard(parseNumber(n.Payload))
+			s.watchers.rumour(parseNumber(n.Payload))
 		}
 	}
 }

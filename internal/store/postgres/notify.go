@@ -43,6 +43,6 @@ func (s *Store) queueNotify(b *pgx.Batch) {
 
 // parseNumber reads what queueNotify sent; anything else is 0.
 func parseNumber(text string) uint64 {
-	n, _ := strconv.ParseUint(text, 10, 64) // whoever may write may notify, too
+	n, _ := strconv.ParseUint(text, 10, 64) // see [watchers.rumour]
 	return n
 }

@@ -98,6 +98,29 @@ func TestTheListenerComesBack(t *testing.T) {
 	}
 }
 
+// Whoever may connect to the database may notify: nonsense on the channel hides no entry of the other processes.
+func TestNonsenseOnTheChannel(t *testing.T) {
+	d := newDatabase(t, sharedServer(t))
+	writer, listener := d.open(), d.open()
+	d.login(listener, "alice")
+	told, cancel := listener.Subscribe()
+	defer cancel()
+	heard := func(what string) {
+		t.Helper()
+		select {
+		case <-told:
+		case <-time.After(5 * time.Second):
+			t.Fatalf("the listener did not hear of %s", what)
+		}
+	}
+	d.logout(writer, d.login(writer, "alice").Family.SessionID)
+	heard("an entry")
+	d.exec("NOTIFY keyturn_keyturn, '9223372036854775807'", "NOTIFY keyturn_keyturn, 'nonsense'")
+	heard("a number that nobody gave")
+	d.logout(writer, d.login(writer, "alice").Family.SessionID)
+	heard("an entry after it")
+}
+
 // A transaction of somebody else that holds what is needed costs a bounded time, and its end mends it.
 func TestALockHeldByOthers(t *testing.T) {
 	d := newDatabase(t, sharedServer(t))

@@ -39,6 +39,16 @@ func (w *watchers) heard(number uint64) {
 	}
 }
 
+// rumour tells the watchers of an entry that somebody says there is. It is not noted: whoever may connect to the
+// database may say so.
+func (w *watchers) rumour(number uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if number > w.last {
+		w.tell()
+	}
+}
+
 // notify tells the watchers that there may be something new.
 func (w *watchers) notify() {
 	w.mu.Lock()
