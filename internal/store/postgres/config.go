@@ -19,8 +19,8 @@ import (
 type Config struct {
 	// URL is postgres://host:port,host:port/database?sslmode=…&schema=…&durability=… without credentials.
 	//
-	// sslmode is verify-full (the default), verify-ca, require or disable, as in libpq; there is no mode that falls back
-	// to clear text. schema is "keyturn" by default. durability=relaxed allows a server that does not flush (fsync=off).
+	// sslmode is verify-full (the default), verify-ca, require or disable, as in libpq: also in that require with a ca.crt
+	// is verify-ca. There is no mode that falls back to clear text. schema is "keyturn" by default. durability=relaxed allows a server that does not flush (fsync=off).
 	// Of several hosts the one is used that takes writes.
 	URL string
 	// Dir holds the files username, password, ca.crt, tls.crt and tls.key. Each is optional; they are read again for

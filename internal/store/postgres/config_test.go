@@ -113,6 +113,10 @@ func TestTLSAndPassword(t *testing.T) {
 	d.recovers(open("require"), 5*time.Second)
 	d.file("ca.crt", string(d.server.CA))
 	d.recovers(open("verify-ca"), 5*time.Second)
+	d.recovers(open("require"), 5*time.Second)
+	d.file("ca.crt", string(startServer(t, postgres.Options{TLS: true}).CA))
+	fails(open("require"), "the server's certificate is not trusted")
+	d.file("ca.crt", string(d.server.CA))
 	s := open("verify-full")
 	created := d.login(s, "alice")
 
