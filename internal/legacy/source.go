@@ -107,6 +107,9 @@ func (s *Source) Extend(ctx context.Context, cookie secret.Text) (Issued, error)
 	return issued, nil
 }
 
+// Forget makes the next question about a cookie be asked, whatever is remembered.
+func (s *Source) Forget(cookie secret.Text) { s.validator.forget(cookie) }
+
 // Revoke ends a session. A cookie that is no session's is a success. Where no revoker is configured, the session is only
 // forgotten here, and the caller's list of revoked hashes is what refuses it. It fails with [ErrUnavailable].
 func (s *Source) Revoke(ctx context.Context, cookie secret.Text) error {
