@@ -87,6 +87,10 @@ func (f Family) Over(now time.Time, revokedBefore uint64) bool {
 	return f.RevokedSeq != 0 || f.Number < revokedBefore || !now.Before(f.Expiry())
 }
 
+// TakesPlace tells whether the family counts against [Limits.MaxFamilies]. One that ends with its first access token, as
+// exchanges without a refresh token make them, does not: many of them must not end a session that somebody lives in.
+func (f Family) TakesPlace() bool { return f.Expiry().Sub(f.AccessExpiry) >= time.Second }
+
 // Outcome is what became of a presented refresh token. The zero value denies.
 type Outcome string
 

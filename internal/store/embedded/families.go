@@ -88,7 +88,7 @@ func evict(tx *bbolt.Tx, request store.NewFamily) (int, error) {
 		return 0, err
 	}
 	live = slices.DeleteFunc(live, func(f keyed) bool {
-		return f.RevokedSeq != 0 || !request.Now.Before(f.Expiry())
+		return f.RevokedSeq != 0 || !request.Now.Before(f.Expiry()) || !f.TakesPlace()
 	})
 	excess := len(live) - request.Limits.MaxFamilies + 1
 	if excess <= 0 {

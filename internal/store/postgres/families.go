@@ -128,7 +128,7 @@ func evicted(all []stored, request store.NewFamily, allBefore uint64) []stored {
 		return nil
 	}
 	alive := slices.DeleteFunc(all, func(f stored) bool {
-		return f.Number < allBefore || !request.Now.Before(f.Expiry())
+		return f.Number < allBefore || !request.Now.Before(f.Expiry()) || !f.TakesPlace()
 	})
 	excess := len(alive) - request.Limits.MaxFamilies + 1
 	if excess <= 0 {

@@ -161,3 +161,22 @@ func testRetention(t *testing.T, s scene) {
 		}
 	}
 }
+
+// Families that end with their access token, however many, end no other; and they may be made past the limit.
+func testFleeting(t *testing.T, s scene) {
+	kept := s.login("alice", Start)
+	fleeting := limits()
+	fleeting.Idle, fleeting.Absolute, fleeting.MaxFamilies = 15*time.Minute, 15*time.Minute, 0
+	for i := range 3 * limits().MaxFamilies {
+		at := Start.Add(time.Duration(i)*time.Second + 400*time.Millisecond)
+		if _, err := s.Create(s.ctx, store.NewFamily{
+			Owner: store.Owner{Subject: "alice"}, Now: at, Limits: fleeting, AccessExpiry: at.Add(15 * time.Minute).Truncate(time.Second),
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if another := s.login("alice", Start.Add(time.Minute)); another.Evicted != 0 {
+		t.Errorf("a login evicted %d", another.Evicted)
+	}
+	s.refresh(kept.Token, Start.Add(2*time.Minute), store.Rotated)
+}

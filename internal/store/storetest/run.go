@@ -28,6 +28,7 @@ func Run(t *testing.T, open Open) {
 		{"Expiry", testExpiry},
 		{"UnknownToken", testUnknown},
 		{"Eviction", testEviction},
+		{"FleetingFamiliesTakeNoPlace", testFleeting},
 		{"ChosenToken", testChosenToken},
 		{"ChosenTokenReplacesWhatIsOver", testChosenReplaces},
 		{"ChosenTokenOfAnotherUser", testChosenOwner},
