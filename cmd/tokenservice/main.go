@@ -37,11 +37,11 @@ func main() {
 
 // options are the flags.
 type options struct {
-	snapshot, identityDir, clientDir, tlsDir string
-	store, storeDir, dataDir, feedDir        string
-	listen, internalListen, feedListen       string
-	instance                                 string
-	grace                                    time.Duration
+	snapshot, identityDir, clientDir, legacyDir, tlsDir string
+	store, storeDir, dataDir, feedDir                   string
+	listen, internalListen, feedListen                  string
+	instance                                            string
+	grace                                               time.Duration
 }
 
 func command() *cobra.Command {
@@ -58,6 +58,7 @@ func command() *cobra.Command {
 	f.StringVar(&o.snapshot, "snapshot", "/var/run/keyturn/snapshot/snapshot", "file with the issuer snapshot")
 	f.StringVar(&o.identityDir, "identity-dir", "/var/run/keyturn/identity", "directory with one directory for each identity source")
 	f.StringVar(&o.clientDir, "client-dir", "", "directory with <id>/secret for each OAuth client; without it no client can prove who it is")
+	f.StringVar(&o.legacyDir, "legacy-dir", "/var/run/keyturn/legacy", "directory with the directories validator, issuer and revoker: the credentials for the application that has the legacy sessions")
 	f.StringVar(&o.tlsDir, "tls-dir", "", "directory with tls.crt and tls.key of the public port; without it that port speaks clear text")
 	f.StringVar(&o.store, "store", embeddedStore, "the session store: embedded, or redis://, rediss:// or postgres:// with host and options, without credentials")
 	f.StringVar(&o.storeDir, "store-dir", "", "directory with username, password, sentinel-password, ca.crt, tls.crt and tls.key for the store, each optional")

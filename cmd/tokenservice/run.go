@@ -13,6 +13,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/feed"
 	"github.com/keyturn/keyturn/internal/identity"
+	"github.com/keyturn/keyturn/internal/legacy"
 	"github.com/keyturn/keyturn/internal/snapshot"
 	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/tokenhttp"
@@ -31,6 +32,7 @@ const defaultLease = 5 * time.Second
 type parts struct {
 	document *snapshot.File[tokenhttp.Document]
 	sources  *identity.Sources
+	legacy   *legacy.Keeper
 	clients  *tokenhttp.ClientFiles // nil without --client-dir
 	sessions *backend
 	follower *feed.Follower
@@ -42,8 +44,8 @@ type parts struct {
 func assemble(ctx context.Context, o options, log *slog.Logger) (*parts, error) {
 	slots := runtime.GOMAXPROCS(0)
 	hasher := identity.NewHasher(slots, slots*queuePerSlot).Within(debug.SetMemoryLimit(-1) / 3 * 2) // of GOMEMLIMIT
-	p := &parts{sources: identity.NewSources(o.identityDir, log, time.Now)}
-	p.document = snapshot.Open(o.snapshot, tokenhttp.Build(p.sources, hasher), log, time.Now)
+	p := &parts{sources: identity.NewSources(o.identityDir, log, time.Now), legacy: legacy.NewKeeper(o.legacyDir, log, time.Now)}
+	p.document = snapshot.Open(o.snapshot, tokenhttp.Build(p.sources, hasher, tokenhttp.WithLegacy(p.openLegacy)), log, time.Now)
 	propagation := func() time.Duration {
 		if d := p.document.Load(); d != nil {
 			return d.MaxPropagation.Std()
@@ -66,9 +68,17 @@ func assemble(ctx context.Context, o options, log *slog.Logger) (*parts, error) 
 	}
 	p.service = tokenhttp.New(config)
 	p.feed = feed.NewServer(feed.ServerConfig{
-		Source: p.sessions, Store: p.sessions.ID, Leases: p.sessions.leases, Dir: o.feedDir, Logger: log, Now: time.Now,
+		Source: p.sessions, Store: p.sessions.ID, Leases: p.sessions.leases, Sessions: p.service, Dir: o.feedDir, Logger: log, Now: time.Now,
 	})
 	return p, nil
+}
+
+func (p *parts) openLegacy(cookie string, config snapshot.Legacy) (tokenhttp.Legacy, error) {
+	source, err := legacy.New(cookie, config, p.legacy)
+	if err != nil {
+		return nil, err // not a nil *Source, which is no nil interface
+	}
+	return source, nil
 }
 
 // run serves until ctx ends, then drains: not ready, requests under way finish, the feed ends, the store is closed.
@@ -100,6 +110,7 @@ func (p *parts) serve(ctx context.Context, o options, log *slog.Logger) error {
 	group, failed := errgroup.WithContext(background)
 	group.Go(func() error { return p.document.Run(failed) })
 	group.Go(func() error { return p.sources.Run(failed) })
+	group.Go(func() error { return p.legacy.Run(failed) })
 	group.Go(func() error { return p.follower.Run(failed) })
 	group.Go(func() error { return store.Keep(failed, p.sessions.Store, log, time.Now) })
 	group.Go(func() error { return p.feed.Serve(failed, listeners[2]) })

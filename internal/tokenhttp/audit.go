@@ -86,14 +86,18 @@ func (s *Service) auditReuse(kind string, f store.Family, client netip.Addr) {
 
 // auditLogout notes the sessions that a logout ended. Where it ended none there is nothing to note: anybody can invent
 // tokens that nobody knows.
-func (s *Service) auditLogout(r *http.Request, doc *Document, ended []session, propagated bool) {
-	if len(ended) == 0 {
+func (s *Service) auditLogout(r *http.Request, doc *Document, what ended, propagated bool) {
+	if len(what.sessions) == 0 && !what.legacy.live() {
 		return
 	}
 	client, _ := clientAddress(r, doc.TrustedProxies)
-	ids := make([]string, 0, len(ended))
-	for _, e := range ended {
+	ids := make([]string, 0, len(what.sessions))
+	for _, e := range what.sessions {
 		ids = append(ids, e.id)
 	}
-	s.Log.Info("logout", "sids", ids, "propagated", propagated, "client", client.String())
+	line := []any{"sids", ids, "propagated", propagated, "client", client.String()}
+	if what.legacy.live() {
+		line = append(line, "session", what.legacy.hash()[:12])
+	}
+	s.Log.Info("logout", line...)
 }

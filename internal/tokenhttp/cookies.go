@@ -46,7 +46,17 @@ func (d *Document) delivery(asked string, given bool) (byCookie bool, p *Problem
 // shownCookies are the tokens that came in cookies; empty where there was none, or where cookies are disabled.
 type shownCookies struct{ access, refresh secret.Text }
 
-func (c shownCookies) any() bool { return !c.access.Empty() || !c.refresh.Empty() }
+func (c shownCookies) any() bool { return c.count() > 0 }
+
+func (c shownCookies) count() int {
+	n := 0
+	for _, text := range []secret.Text{c.access, c.refresh} {
+		if !text.Empty() {
+			n++
+		}
+	}
+	return n
+}
 
 // readCookies also returns what could be read beside a damaged or doubled cookie.
 func readCookies(r *http.Request, doc *Document) (shownCookies, *Problem) {

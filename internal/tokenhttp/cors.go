@@ -9,7 +9,7 @@ import (
 // What pages of other origins may know and send (Fetch, section 3.2).
 const (
 	corsHeaders = "authorization, content-type"
-	corsExposed = "RateLimit, RateLimit-Policy, Retry-After"
+	corsExposed = "RateLimit, RateLimit-Policy, Retry-After, Deprecation, Sunset, Link"
 	corsMaxAge  = "600"
 )
 

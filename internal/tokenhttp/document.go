@@ -8,6 +8,7 @@ import (
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/steering"
 	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/token"
 )
@@ -18,6 +19,8 @@ type Document struct {
 	signer    *token.Signer
 	verifier  *token.Verifier // of what is shown at logout
 	directory *identity.Directory
+	steer     *steering.Steering // nil where there are no legacy sessions
+	legacy    Legacy
 	jwks      cachable
 	discovery cachable
 	kids      []string
@@ -39,7 +42,11 @@ const logoutTTL = 24 * time.Hour
 
 // Build returns the check that stands between a mounted snapshot and its use: the active key must parse, be the
 // private half of its published key, and sign what that key verifies; the epoch must not fall; nothing may be missing.
-func Build(sources *identity.Sources, hasher *identity.Hasher) snapshot.Build[Document] {
+func Build(sources *identity.Sources, hasher *identity.Hasher, options ...BuildOption) snapshot.Build[Document] {
+	var b builder
+	for _, option := range options {
+		option(&b)
+	}
 	return func(raw []byte, current *Document) (*Document, error) {
 		issuer, err := snapshot.DecodeIssuer(raw)
 		if err != nil {
@@ -60,6 +67,9 @@ func Build(sources *identity.Sources, hasher *identity.Hasher) snapshot.Build[Do
 			return nil, snapshot.Refuse("KeyMismatch", "%w", err)
 		}
 		if err = d.loadClients(); err != nil {
+			return nil, snapshot.Refuse("Incomplete", "%w", err)
+		}
+		if err = d.loadLegacy(b); err != nil {
 			return nil, snapshot.Refuse("Incomplete", "%w", err)
 		}
 		// The last that can fail: a new directory ends what only the former one needed.

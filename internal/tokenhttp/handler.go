@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/keyturn/keyturn/internal/identity"
+	"github.com/keyturn/keyturn/internal/revocation"
 	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/steering"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -26,6 +28,7 @@ type Families interface {
 type Sessions interface {
 	RevokeSession(ctx context.Context, request store.Revoke) (uint64, error)
 	Last(ctx context.Context) (uint64, error)
+	Append(ctx context.Context, id string, entry revocation.Entry) (uint64, error)
 }
 
 // Edges knows how far revocations have travelled.
@@ -51,7 +54,7 @@ type Config struct {
 	StoreTimeout time.Duration
 	Edges        Edges
 	// Clients knows the secrets of OAuth clients; nil means that no client can prove who it is. Revocations is what
-	// introspection asks; nil means that it answers 503 for access tokens.
+	// introspection and legacy sessions ask; nil means that introspection answers 503 for access tokens.
 	Clients     Clients
 	Revocations Revocations
 	// StoreReason says why the store does not answer and how to mend that; nil where it cannot say.
@@ -70,6 +73,7 @@ type Service struct {
 	ledger    ledger
 	strangers strangers
 	denials   denials
+	counter   steering.Counter
 	metrics   *metrics
 	draining  drain
 }
@@ -88,6 +92,7 @@ func New(config Config) *Service {
 		"/auth/login":                             {http.MethodPost, s.login},
 		"/auth/refresh":                           {http.MethodPost, s.refresh},
 		"/auth/logout":                            {http.MethodPost, s.logout},
+		"/auth/session/exchange":                  {http.MethodPost, s.exchangeSession},
 		"/.well-known/jwks.json":                  {http.MethodGet, s.cached(func(d *Document) cachable { return d.jwks })},
 		"/.well-known/openid-configuration":       {http.MethodGet, s.cached(func(d *Document) cachable { return d.discovery })},
 		"/.well-known/oauth-authorization-server": {http.MethodGet, s.cached(func(d *Document) cachable { return d.discovery })},

@@ -61,8 +61,8 @@ func (s *Service) doLogin(w http.ResponseWriter, r *http.Request) (string, *Prob
 		s.auditDenied(result, username.Reveal(), client, now)
 		return result, p
 	}
-	result, p = s.loginPair(w, r, user, client, byCookie)
-	if result == "ok" {
+	result, p = s.issueLogin(w, r, doc, user, client, byCookie)
+	if result == "ok" || result == "session" {
 		s.acquaint(r.Context(), try, now)
 	}
 	return result, p
@@ -84,13 +84,16 @@ func (s *Service) loginRefused(err error) (string, *Problem) {
 	}
 }
 
+// loginAs is how a pair is given: in cookies or not, with a legacy session beside it or not.
+type loginAs struct{ byCookie, session bool }
+
 // loginPair makes the family first, because the access token carries its session id.
-func (s *Service) loginPair(w http.ResponseWriter, r *http.Request, user identity.User, client netip.Addr, byCookie bool) (string, *Problem) {
+func (s *Service) loginPair(w http.ResponseWriter, r *http.Request, user identity.User, client netip.Addr, as loginAs) (string, *Problem) {
 	m, p := s.begin()
 	if p != nil {
 		return "not_ready", p
 	}
-	m.byCookie = byCookie
+	m.byCookie = as.byCookie
 	created, err := s.Families.Create(r.Context(), store.NewFamily{
 		Owner: m.owner(user),
 		Now:   m.now, Limits: m.doc.limits(), AccessExpiry: m.expires,
@@ -103,7 +106,12 @@ func (s *Service) loginPair(w http.ResponseWriter, r *http.Request, user identit
 	if p != nil {
 		return "error", p // nobody has the family's token: it ends by itself
 	}
-	s.Log.Info("login", "result", "ok", "user", user.Subject, "sid", created.Family.SessionID, "client", client.String(), "cookies", byCookie)
+	s.Log.Info("login", "result", "ok", "user", user.Subject, "sid", created.Family.SessionID, "client", client.String(), "cookies", as.byCookie)
+	if as.session {
+		s.issueBeside(w, r, m.doc, user)
+	} else {
+		s.dropStranger(w, r, m.doc, user.Subject)
+	}
 	s.writePair(w, m, access, created.Token, created.Family)
 	return "ok", nil
 }

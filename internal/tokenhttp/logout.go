@@ -25,7 +25,8 @@ const clearSiteData = `"cache"`
 
 // doLogout ends every session that the request shows a credential of. One good credential is enough. A refresh token that
 // nobody knows is good too: its session has ended, or the store that knew it is lost. Which of both cannot be told, so
-// without another credential the answer does not claim that its access tokens are refused.
+// without another credential the answer does not claim that its access tokens are refused. A legacy session ends with the
+// tokens beside it, and alone.
 func (s *Service) doLogout(w http.ResponseWriter, r *http.Request) (string, *Problem) {
 	now := s.Now()
 	doc := s.Document()
@@ -41,6 +42,10 @@ func (s *Service) doLogout(w http.ResponseWriter, r *http.Request) (string, *Pro
 		if p := checkNoForm(r.Header); p != nil {
 			return "invalid", p
 		}
+	}
+	cookie, p := doc.endedSession(r, now)
+	if p != nil {
+		return "cross_site", p
 	}
 	body, p := readBody(w, r, true, "refresh_token", "access_token")
 	if p != nil {
@@ -69,6 +74,12 @@ func (s *Service) doLogout(w http.ResponseWriter, r *http.Request) (string, *Pro
 			found.addAccess(doc, now, text)
 		}
 	}
+	if !cookie.Empty() {
+		if p := doc.checkAlone(r, found.shown-carried.count()); p != nil {
+			return "cross_site", p
+		}
+		return s.endSession(w, r, doc, now, cookie, found, carried.any())
+	}
 	switch {
 	case damaged != nil && len(found.sessions) == 0:
 		return "invalid", damaged
@@ -82,7 +93,7 @@ func (s *Service) doLogout(w http.ResponseWriter, r *http.Request) (string, *Pro
 		}
 		return "invalid", p
 	}
-	return s.end(w, r, doc, now, ended{found.sessions, carried.any()})
+	return s.end(w, r, doc, now, ended{sessions: found.sessions, byCookie: carried.any()})
 }
 
 func (s *Service) revoke(w http.ResponseWriter, r *http.Request, doc *Document, now time.Time, sessions []session) (string, *Problem) {
@@ -93,15 +104,19 @@ func (s *Service) revoke(w http.ResponseWriter, r *http.Request, doc *Document, 
 type ended struct {
 	sessions []session
 	byCookie bool
+	legacy   shownSession
 }
 
 // end answers after the store has every revocation and the edges had their time to apply them.
 func (s *Service) end(w http.ResponseWriter, r *http.Request, doc *Document, now time.Time, what ended) (string, *Problem) {
-	var highest uint64
-	for _, ended := range what.sessions {
-		number, err := s.Sessions.RevokeSession(r.Context(), store.Revoke{SessionID: ended.id, Now: now, Retention: doc.retention(), LatestExpiry: ended.expires})
-		if err != nil {
-			return "unavailable", s.storeFailed("revoke", err)
+	highest, p := s.revokeAll(r.Context(), doc, now, what.sessions)
+	if p != nil {
+		return "unavailable", p
+	}
+	if what.legacy.live() {
+		number, p := s.endLegacy(r.Context(), doc, now, what.legacy)
+		if p != nil {
+			return "unavailable", p
 		}
 		highest = max(highest, number)
 	}
@@ -113,11 +128,15 @@ func (s *Service) end(w http.ResponseWriter, r *http.Request, doc *Document, now
 		propagated = s.Edges.Wait(r.Context(), highest)
 		s.metrics.propagation.Observe(s.Now().Sub(begun).Seconds())
 	}
+	if !what.legacy.cookie.Empty() {
+		clearSession(w, doc)
+		w.Header().Set("Clear-Site-Data", clearSiteData)
+	}
 	if what.byCookie {
 		clearCookies(w)
 		w.Header().Set("Clear-Site-Data", clearSiteData)
 	}
-	s.auditLogout(r, doc, what.sessions, propagated)
+	s.auditLogout(r, doc, what, propagated)
 	writeJSON(w, struct {
 		Propagated bool `json:"propagated"`
 	}{propagated})
@@ -141,6 +160,17 @@ type session struct {
 type credentials struct {
 	shown, good int
 	sessions    []session
+	users       []string // of tokens that are good at this moment
+}
+
+// otherThan is a user of a good token who is not this one; empty if there is none.
+func (c *credentials) otherThan(user string) string {
+	for _, other := range c.users {
+		if other != user {
+			return other
+		}
+	}
+	return ""
 }
 
 func (c *credentials) add(sid string, expires time.Time) {
@@ -165,6 +195,9 @@ func (c *credentials) addAccess(doc *Document, now time.Time, text secret.Text) 
 	}
 	if _, ok := revocation.SessionNumber(v.Claims.SessionID); ok {
 		c.add(v.Claims.SessionID, v.Claims.ExpiresAt)
+		if v.Claims.ExpiresAt.After(now) {
+			c.users = append(c.users, v.Claims.Subject)
+		}
 	}
 }
 
@@ -183,6 +216,9 @@ func (s *Service) resolveRefresh(ctx context.Context, text secret.Text, now time
 		return nil
 	}
 	found.add(seen.Family.SessionID, time.Time{})
+	if seen.Outcome == store.Rotated {
+		found.users = append(found.users, seen.Family.Subject)
+	}
 	return nil
 }
 

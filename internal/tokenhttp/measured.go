@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/keyturn/keyturn/internal/revocation"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -59,6 +60,10 @@ type measuredSessions struct {
 
 func (s measuredSessions) RevokeSession(ctx context.Context, request store.Revoke) (uint64, error) {
 	return measure(ctx, s.measured, "revoke", func(ctx context.Context) (uint64, error) { return s.sessions.RevokeSession(ctx, request) })
+}
+
+func (s measuredSessions) Append(ctx context.Context, id string, entry revocation.Entry) (uint64, error) {
+	return measure(ctx, s.measured, "append", func(ctx context.Context) (uint64, error) { return s.sessions.Append(ctx, id, entry) })
 }
 
 func (s measuredSessions) Last(ctx context.Context) (uint64, error) {

@@ -16,6 +16,8 @@ type metrics struct {
 	refreshes   *prometheus.CounterVec
 	logouts     *prometheus.CounterVec
 	oauth       *prometheus.CounterVec
+	exchanges   *prometheus.CounterVec
+	legacy      *prometheus.CounterVec
 	evicted     prometheus.Counter
 	panics      prometheus.Counter
 	propagation prometheus.Histogram
@@ -36,6 +38,8 @@ func newMetrics(s *Service) *metrics {
 		refreshes:   counter("keyturn_refreshes_total", "Refreshes by result."),
 		logouts:     counter("keyturn_logouts_total", "Logouts by result."),
 		oauth:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "keyturn_oauth_requests_total", Help: "Requests of /auth/token, /auth/revoke and /auth/introspect by result."}, []string{"endpoint", "result"}),
+		exchanges:   counter("keyturn_session_exchanges_total", "Requests of /auth/session/exchange by result."),
+		legacy:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "keyturn_legacy_sessions_total", Help: "Questions to the application that has the legacy sessions, by result."}, []string{"operation", "result"}),
 		evicted:     prometheus.NewCounter(prometheus.CounterOpts{Name: "keyturn_families_evicted_total", Help: "Sessions ended because their user logged in too often."}),
 		panics:      prometheus.NewCounter(prometheus.CounterOpts{Name: "keyturn_panics_total", Help: "Requests that ended in a panic."}),
 		propagation: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "keyturn_logout_propagation_seconds", Help: "How long logouts waited for the edges.", Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 2, 5, 10, 30}}),
@@ -43,7 +47,7 @@ func newMetrics(s *Service) *metrics {
 		storeErrors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "keyturn_store_errors_total", Help: "Store operations that failed."}, []string{"operation"}),
 	}
 	m.begin()
-	m.registry.MustRegister(m.logins, m.refreshes, m.logouts, m.oauth, m.evicted, m.panics, m.propagation, m.store, m.storeErrors, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.logins, m.refreshes, m.logouts, m.oauth, m.exchanges, m.legacy, m.evicted, m.panics, m.propagation, m.store, m.storeErrors, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("keyturn_hash_queue", "Logins that wait for a hash slot.", func() float64 { return float64(s.Hasher.Waiting()) }),
 		gauge("keyturn_hash_running", "Password hashes being computed.", func() float64 { return float64(s.Hasher.Running()) }),
@@ -58,13 +62,19 @@ func newMetrics(s *Service) *metrics {
 // begin shows every counter from zero on: one that begins at its first event hides that event from rate().
 func (m *metrics) begin() {
 	for vec, values := range map[*prometheus.CounterVec][]string{
-		m.logins:      {"ok", "denied", "rate_limited", "account_limited", "cross_site", "invalid", "busy", "cancelled", "unavailable", "not_ready", "error"},
-		m.refreshes:   {"rotated", "raced", "retried", "late", "replayed", "expired", "revoked", "unknown", "absent", "cross_site", "invalid", "unavailable", "not_ready", "error"},
-		m.logouts:     {"ok", "not_propagated", "unknown", "cross_site", "invalid", "unavailable", "not_ready"},
-		m.storeErrors: {"create", "inspect", "rotate", "revoke", "last", "take", "refund", "acquaint", "acquainted"},
+		m.logins:      {"ok", "session", "denied", "rate_limited", "account_limited", "cross_site", "invalid", "busy", "cancelled", "unavailable", "not_ready", "error"},
+		m.refreshes:   {"rotated", "session", "pair", "conflict", "raced", "retried", "late", "replayed", "expired", "revoked", "unknown", "absent", "cross_site", "invalid", "unavailable", "not_ready", "error"},
+		m.logouts:     {"ok", "not_propagated", "unknown", "conflict", "cross_site", "invalid", "unavailable", "not_ready"},
+		m.exchanges:   {"pair", "session", "denied", "sunset", "absent", "conflict", "rate_limited", "cross_site", "invalid", "unavailable", "not_ready", "error"},
+		m.storeErrors: {"create", "inspect", "rotate", "revoke", "append", "last", "take", "refund", "acquaint", "acquainted"},
 	} {
 		for _, value := range values {
 			vec.WithLabelValues(value)
+		}
+	}
+	for _, operation := range []string{"validate", "issue", "extend", "revoke"} {
+		for _, result := range []string{"ok", "none", "invalid", "unavailable", "cancelled"} {
+			m.legacy.WithLabelValues(operation, result)
 		}
 	}
 	for endpoint, values := range map[string][]string{

@@ -40,6 +40,15 @@ func (s *Service) begin() (mint, *Problem) {
 	return mint{now: now, expires: now.Add(doc.Access.TTL.Std()).Truncate(time.Second), doc: doc}, nil
 }
 
+// until makes the access token end with the session that it comes of, unless that has no end. It returns false where less
+// than a second is left.
+func (m *mint) until(end time.Time) bool {
+	if !end.IsZero() && end.Before(m.expires) {
+		m.expires = end.Truncate(time.Second)
+	}
+	return m.expires.Sub(m.now) >= time.Second
+}
+
 func (s *Service) sign(m mint, user identity.User, sessionID string) (secret.Text, *Problem) {
 	var id [16]byte
 	_, _ = rand.Read(id[:])

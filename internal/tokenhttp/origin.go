@@ -17,6 +17,11 @@ func (d *Document) checkSource(r *http.Request, carried bool) *Problem {
 	if !d.cookies() {
 		return nil
 	}
+	return d.checkOrigin(r, carried)
+}
+
+// checkOrigin is checkSource whatever the policy of the token cookies: legacy sessions are cookies too.
+func (d *Document) checkOrigin(r *http.Request, carried bool) *Problem {
 	switch browser.From(r.Header["Sec-Fetch-Site"], r.Header["Origin"], d.target(r), d.Browser.AllowedOrigins) {
 	case browser.Same, browser.Allowed:
 		return nil

@@ -184,7 +184,7 @@ func TestCORS(t *testing.T) {
 	// Errors can be read too.
 	a := r.do(http.MethodPost, "/auth/login", object("username", "alice", "password", "wrong"), "Origin", friendOrigin, "Sec-Fetch-Site", "cross-site")
 	r.want(a, http.StatusUnauthorized, CodeInvalidCredentials)
-	if a.header.Get("Access-Control-Allow-Origin") != friendOrigin || a.header.Get("Access-Control-Expose-Headers") != "RateLimit, RateLimit-Policy, Retry-After" {
+	if a.header.Get("Access-Control-Allow-Origin") != friendOrigin || a.header.Get("Access-Control-Expose-Headers") != "RateLimit, RateLimit-Policy, Retry-After, Deprecation, Sunset, Link" {
 		t.Errorf("%v", a.header)
 	}
 	if a := r.do(http.MethodGet, "/.well-known/jwks.json", "", "Origin", "https://anybody.test"); a.header.Get("Access-Control-Allow-Origin") != "*" || a.header.Get("Access-Control-Allow-Credentials") != "" {

@@ -45,6 +45,11 @@ const (
 	CodeIdentityDown       = "identity_unavailable"
 	CodeInternal           = "internal"
 
+	CodeConflicting       = "conflicting_credentials"
+	CodeLegacySunset      = "legacy_session_sunset"
+	CodeLegacyInvalid     = "legacy_session_invalid"
+	CodeLegacyUnavailable = "legacy_unavailable"
+
 	CodeInvalidClient       = "invalid_client"
 	CodeUnsupportedGrant    = "unsupported_grant_type"
 	CodeInvalidScope        = "invalid_scope"

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/keyturn/keyturn/internal/identity"
+	"github.com/keyturn/keyturn/internal/rollout"
 	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/store"
 )
@@ -12,6 +13,7 @@ import (
 func (s *Service) refresh(w http.ResponseWriter, r *http.Request) *Problem {
 	result, byCookie, p := s.doRefresh(w, r)
 	s.metrics.refreshes.WithLabelValues(result).Inc()
+	s.countEndpoint(result, p)
 	if byCookie && p != nil && p.Status == http.StatusUnauthorized {
 		clearCookies(w)
 	}
@@ -53,7 +55,9 @@ func (s *Service) doRefresh(w http.ResponseWriter, r *http.Request) (result stri
 	case !given:
 		return "invalid", false, badRequest("refresh_token is needed")
 	}
-	result, p = s.trade(w, r, shownRefresh{text: text, byCookie: byCookie})
+	// A damaged or doubled session does not stand in the way of a good token.
+	session, _ := doc.steer.Session(r.Header["Cookie"])
+	result, p = s.trade(w, r, shownRefresh{text: text, byCookie: byCookie, session: session})
 	return result, byCookie, p
 }
 
@@ -62,6 +66,7 @@ type shownRefresh struct {
 	text     secret.Text
 	client   string // who shows it, empty for no client in particular
 	byCookie bool
+	session  secret.Text // the legacy session beside it
 }
 
 // renew trades a refresh token for client, empty for none.
@@ -75,9 +80,11 @@ func (s *Service) trade(w http.ResponseWriter, r *http.Request, shown shownRefre
 	if p != nil {
 		return "not_ready", p
 	}
+	m.byCookie = shown.byCookie
 	presented, err := store.ParseToken(shown.text)
 	if err != nil {
-		return refreshRefused(store.Unknown)
+		result, p := refreshRefused(store.Unknown)
+		return s.orSession(w, r, m, shown.session, result, p)
 	}
 	seen, err := s.Families.Inspect(r.Context(), presented, m.now, m.doc.Refresh.RetryWindow.Std())
 	if err != nil {
@@ -86,20 +93,47 @@ func (s *Service) trade(w http.ResponseWriter, r *http.Request, shown shownRefre
 	if bound := seen.Family.Client; bound != "" && bound != shown.client {
 		return refreshRefused(store.Unknown) // without effect: who cannot prove to be that client ends no session of it
 	}
-	m.client, m.byCookie = seen.Family.Client, shown.byCookie
+	m.client = seen.Family.Client
 	switch seen.Outcome {
 	case store.Rotated, store.Retried:
-		return s.rotate(w, r, m, presented, seen.Family)
+		beside := s.besideRefresh(r, m, shown.session)
+		if beside.live() && beside.User != seen.Family.Subject {
+			s.auditConflict(r, m.doc, "refresh", seen.Family.Subject, beside.User)
+			return "conflict", conflicting()
+		}
+		return s.rotate(w, r, m, presented, seen.Family, beside)
 	case store.Reused:
-		return s.reuse(r, m, presented)
+		result, p := s.reuse(r, m, presented)
+		return s.orSession(w, r, m, shown.session, result, p)
 	default:
-		return refreshRefused(seen.Outcome)
+		result, p := refreshRefused(seen.Outcome)
+		return s.orSession(w, r, m, shown.session, result, p)
 	}
 }
 
+// orSession trades the live session of a browser whose refresh token is refused: whoever has a good credential is not
+// sent to the login. The answer gives nothing that an exchange of the session would not.
+func (s *Service) orSession(w http.ResponseWriter, r *http.Request, m mint, cookie secret.Text, result string, p *Problem) (string, *Problem) {
+	if !m.byCookie || p == nil || p.Status != http.StatusUnauthorized {
+		return result, p
+	}
+	beside := s.besideRefresh(r, m, cookie)
+	if !beside.live() {
+		return result, p
+	}
+	if !m.doc.steer.Rules().Exchange(m.now, beside.User).Pair {
+		clearCookies(w)
+	}
+	m.doc.steer.Announce(w.Header(), m.now)
+	return s.tradeSession(w, r, m, beside)
+}
+
 // rotate asks who the user is today, signs, and then rotates: the store's answer decides whether the token leaves.
-func (s *Service) rotate(w http.ResponseWriter, r *http.Request, m mint, presented store.Token, family store.Family) (string, *Problem) {
-	user, err := m.doc.directory.Lookup(r.Context(), kept(family.Owner))
+func (s *Service) rotate(w http.ResponseWriter, r *http.Request, m mint, presented store.Token, family store.Family, beside shownSession) (string, *Problem) {
+	if family.Source == legacySource && !m.until(family.AbsoluteExpiry) {
+		return refreshRefused(store.Expired)
+	}
+	user, err := s.lookup(r.Context(), m, family.Owner, beside)
 	switch {
 	case errors.Is(err, identity.ErrGone):
 		if _, err := s.Sessions.RevokeSession(r.Context(), store.Revoke{SessionID: family.SessionID, Now: m.now, Retention: m.doc.retention()}); err != nil {
@@ -110,6 +144,12 @@ func (s *Service) rotate(w http.ResponseWriter, r *http.Request, m mint, present
 		s.Log.Error("identity_unavailable", "error", err.Error())
 		return "unavailable", unavailable(CodeIdentityDown, "The users cannot be looked up at this moment")
 	}
+	issue := m.doc.steer.Rules().Refresh(m.now, rollout.Client{User: family.Subject, Cookies: m.byCookie, LiveSession: beside.live()})
+	if issue.ClearTokens {
+		if done, result, p := s.goBack(w, r, m, presented, beside); done {
+			return result, p
+		}
+	}
 	access, p := s.sign(m, user, family.SessionID)
 	if p != nil {
 		return "error", p
@@ -118,16 +158,19 @@ func (s *Service) rotate(w http.ResponseWriter, r *http.Request, m mint, present
 	if err != nil {
 		return "unavailable", s.storeFailed("rotate", err)
 	}
-	switch done.Outcome {
-	case store.Rotated:
-		s.writePair(w, m, access, done.Successor, done.Family)
-		return string(done.Outcome), nil
-	case store.Retried:
-		s.writePair(w, m, access, done.Successor, done.Family)
-		return repeated(done.Family, m.now), nil
-	default:
+	if done.Successor.Zero() {
 		return s.rotationRefused(r, m, presented, done)
 	}
+	if issue.Pair && issue.Session && m.doc.Legacy.Issuer != nil {
+		if issued, ok := s.extended(r.Context(), m, beside); ok {
+			passOn(w, issued.Cookies)
+		}
+	}
+	s.writePair(w, m, access, done.Successor, done.Family)
+	if done.Outcome == store.Retried {
+		return repeated(done.Family, m.now), nil
+	}
+	return string(done.Outcome), nil
 }
 
 // reuse lets the store judge again, with effect: the family ends.

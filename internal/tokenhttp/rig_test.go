@@ -47,6 +47,7 @@ type rig struct {
 	backend  store.Store // what the service uses, if not store
 	server   *httptest.Server
 	note     func(seen) // is told every answer, if not nil
+	app      *legacyApp // the application with the old sessions, if not nil
 }
 
 type clock struct {
@@ -165,7 +166,11 @@ func (r *rig) restart() {
 
 func (r *rig) use(doc snapshot.Issuer) {
 	r.Helper()
-	built, err := build(doc, r.document.Load())
+	var options []BuildOption
+	if r.app != nil {
+		options = append(options, WithLegacy(func(string, snapshot.Legacy) (Legacy, error) { return r.app, nil }))
+	}
+	built, err := build(doc, r.document.Load(), options...)
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -173,12 +178,12 @@ func (r *rig) use(doc snapshot.Issuer) {
 	r.document.Store(built)
 }
 
-func build(doc snapshot.Issuer, current *Document) (*Document, error) {
+func build(doc snapshot.Issuer, current *Document, options ...BuildOption) (*Document, error) {
 	raw, err := snapshot.EncodeIssuer(doc)
 	if err != nil {
 		return nil, err
 	}
-	return Build(nil, identity.NewHasher(2, 200))(raw, current)
+	return Build(nil, identity.NewHasher(2, 200), options...)(raw, current)
 }
 
 // answer is what came back.

@@ -33,7 +33,7 @@ func TestOpenAPITour(t *testing.T) {
 	doc.LoginLimit.Limit = 10_000
 	doc.FailureLimit = snapshot.RateLimit{Limit: 3, Window: snapshot.Duration(time.Hour)}
 	r.use(doc)
-	for _, stop := range []func(){r.successes, r.malformed, r.refusals, r.browsers, r.oauthRefusals, r.limits, r.faults, r.notReady} {
+	for _, stop := range []func(){r.successes, r.malformed, r.refusals, r.browsers, r.oauthRefusals, r.oldSessions, r.limits, r.faults, r.notReady} {
 		stop()
 	}
 	if len(r.seen) < 60 {
@@ -84,7 +84,7 @@ func (r *tour) malformed() {
 	for path := range r.service.routes {
 		r.do(http.MethodDelete, path, "")
 	}
-	for _, path := range []string{"/auth/login", "/auth/refresh", "/auth/logout"} {
+	for _, path := range []string{"/auth/login", "/auth/refresh", "/auth/logout", "/auth/session/exchange"} {
 		r.do(http.MethodPost, path, "[]")
 		r.do(http.MethodPost, path, "{}", "Content-Type", "-", "Content-Type", "text/plain")
 		r.do(http.MethodPost, path, strings.Repeat(" ", MaxBody+1))

@@ -1,0 +1,158 @@
+package tokenhttp
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/keyturn/keyturn/internal/legacy"
+	"github.com/keyturn/keyturn/internal/secret"
+	"github.com/keyturn/keyturn/internal/store"
+)
+
+// exchangeSession answers /auth/session/exchange.
+func (s *Service) exchangeSession(w http.ResponseWriter, r *http.Request) *Problem {
+	result, p := s.doExchangeSession(w, r)
+	s.metrics.exchanges.WithLabelValues(result).Inc()
+	s.countEndpoint(result, p)
+	return p
+}
+
+// doExchangeSession makes tokens of a live legacy session, or leaves it as it is: the rollout decides.
+func (s *Service) doExchangeSession(w http.ResponseWriter, r *http.Request) (string, *Problem) {
+	m, p := s.begin()
+	if p != nil {
+		return "not_ready", p
+	}
+	if m.doc.steer.Rules().Exchange(m.now, "").Refused {
+		return "sunset", unauthorized(CodeLegacySunset, "Legacy sessions have ended: log in")
+	}
+	cookie, err := m.doc.steer.Session(r.Header["Cookie"])
+	if err != nil {
+		return "invalid", badRequest(err.Error())
+	}
+	carried, _ := readCookies(r, m.doc) // damaged ones are replaced
+	if p := m.doc.checkOrigin(r, true); p != nil {
+		return "cross_site", p
+	}
+	if p := checkNoForm(r.Header); p != nil {
+		return "invalid", p
+	}
+	if _, p := readBody(w, r, true); p != nil {
+		return "invalid", p
+	}
+	if cookie.Empty() {
+		return "absent", unauthorized(CodeNoCredential, "The request has no legacy session")
+	}
+	from, trusted := clientAddress(r, m.doc.TrustedProxies)
+	if !trusted {
+		s.strangers.note(from, m.now)
+	}
+	limit := min(m.doc.LoginLimit.Limit*exchangesPerLogin, maxExchanges)
+	if result, p := s.limitOAuth(w, r, "session", place(from), limit, m.doc.LoginLimit.Window.Std(), m.now); p != nil {
+		return result, p
+	}
+	shown := s.lookAt(r.Context(), m.doc, cookie)
+	if shown.err != nil {
+		return sessionRefused(shown.err)
+	}
+	if result, p := s.agree(r, m, carried, shown); p != nil {
+		return result, p
+	}
+	m.doc.steer.Announce(w.Header(), m.now)
+	return s.tradeSession(w, r, m, shown)
+}
+
+func sessionRefused(err error) (string, *Problem) {
+	if errors.Is(err, legacy.ErrInvalid) {
+		return "denied", unauthorized(CodeLegacyInvalid, "The legacy session is not known, or has ended: log in")
+	}
+	return "unavailable", errLegacy
+}
+
+// agree refuses a session beside good tokens of another user. Tokens that are not good say nothing.
+func (s *Service) agree(r *http.Request, m mint, carried shownCookies, shown shownSession) (string, *Problem) {
+	bearer, p := bearerToken(r.Header)
+	if p != nil {
+		return "invalid", p
+	}
+	var found credentials
+	if !carried.refresh.Empty() {
+		if p := s.resolveRefresh(r.Context(), carried.refresh, m.now, &found); p != nil {
+			return "unavailable", p
+		}
+	}
+	for _, text := range []secret.Text{bearer, carried.access} {
+		if !text.Empty() {
+			found.addAccess(m.doc, m.now, text)
+		}
+	}
+	if other := found.otherThan(shown.User); other != "" {
+		s.auditConflict(r, m.doc, "exchange", other, shown.User)
+		return "conflict", conflicting()
+	}
+	return "", nil
+}
+
+// tradeSession gives what the rollout says for a session that is live.
+func (s *Service) tradeSession(w http.ResponseWriter, r *http.Request, m mint, shown shownSession) (string, *Problem) {
+	issue := m.doc.steer.Rules().Exchange(m.now, shown.User)
+	client, _ := clientAddress(r, m.doc.TrustedProxies)
+	hash := shown.hash()[:12]
+	if !issue.Pair {
+		s.Log.Info("session_exchange", "result", "session", "user", shown.User, "session", hash, "client", client.String())
+		writeSession(w, m.now, shown.Session)
+		return "session", nil
+	}
+	m.byCookie = m.doc.cookies()
+	if !m.until(shown.Expires) {
+		return sessionRefused(legacy.ErrInvalid)
+	}
+	done, p := s.familyOf(r, m, shown)
+	if p != nil {
+		return "unavailable", p
+	}
+	access, p := s.sign(m, shown.user(), done.Family.SessionID)
+	if p != nil {
+		return "error", p // within the retry window the same exchange finds the same family
+	}
+	s.Log.Info("session_exchange", "result", "pair", "user", shown.User, "sid", done.Family.SessionID, "session", hash, "client", client.String(), "cookies", m.byCookie)
+	s.writePair(w, m, access, done.Successor, done.Family)
+	return "pair", nil
+}
+
+// exchangeTries is how often a family is looked for and made: each time that it fails, another exchange of the same
+// session has got on.
+const exchangeTries = 4
+
+// familyOf finds the family that a session has become, or makes it. Its first token comes of the cookie, so that all
+// exchanges of one session meet there: the first makes the family and spends that token; one inside the retry window gets
+// the same successor, as any refresh does; a later one ends the family, which may be in other hands by now, and makes
+// the next.
+func (s *Service) familyOf(r *http.Request, m mint, shown shownSession) (store.RotateResult, *Problem) {
+	first := store.DeriveToken(shown.cookie, m.doc.Header.Issuer)
+	owner := m.owner(shown.user())
+	for range exchangeTries {
+		done, err := s.Families.Rotate(r.Context(), store.RotateRequest{Token: first, Now: m.now, Limits: m.doc.limits(), AccessExpiry: m.expires})
+		if err != nil {
+			return store.RotateResult{}, s.storeFailed("rotate", err)
+		}
+		alive := done.Outcome == store.Rotated || done.Outcome == store.Retried
+		if alive && done.Family.Subject == shown.User {
+			return done, nil
+		}
+		if alive { // the application gave the session to another user and kept its id
+			if _, err := s.Sessions.RevokeSession(r.Context(), store.Revoke{SessionID: done.Family.SessionID, Now: m.now, Retention: m.doc.retention()}); err != nil {
+				return store.RotateResult{}, s.storeFailed("revoke", err)
+			}
+		}
+		created, err := s.Families.Create(r.Context(), store.NewFamily{
+			Owner: owner, Now: m.now, Limits: m.doc.limits(), AccessExpiry: m.expires, Token: first, Until: shown.Expires,
+		})
+		if err != nil && !errors.Is(err, store.ErrExists) {
+			return store.RotateResult{}, s.storeFailed("create", err)
+		}
+		s.metrics.evicted.Add(float64(created.Evicted))
+	}
+	s.Log.Error("exchange_contended", "user", shown.User)
+	return store.RotateResult{}, errStore
+}
