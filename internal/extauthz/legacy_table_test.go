@@ -48,7 +48,7 @@ func legacyDocument(revision int64, change ...func(*snapshot.Rollout)) snapshot.
 }
 
 // newLegacyWorld has sessions of ann and bob, one that is over and one that nobody can validate.
-func newLegacyWorld(t *testing.T, change ...func(*snapshot.Rollout)) *world {
+func newLegacyWorld(t testing.TB, change ...func(*snapshot.Rollout)) *world {
 	t.Helper()
 	w := newWorld(t)
 	if !w.put(t, legacyDocument(2, change...)) {

@@ -64,11 +64,11 @@ type mount struct {
 	version int
 }
 
-func newMount(t *testing.T) *mount { return &mount{dir: t.TempDir()} }
+func newMount(t testing.TB) *mount { return &mount{dir: t.TempDir()} }
 
 func (m *mount) path() string { return filepath.Join(m.dir, "edge.json") }
 
-func (m *mount) write(t *testing.T, raw []byte) {
+func (m *mount) write(t testing.TB, raw []byte) {
 	t.Helper()
 	m.version++
 	next := "..v" + strconv.Itoa(m.version)
@@ -82,14 +82,14 @@ func (m *mount) write(t *testing.T, raw []byte) {
 	}
 }
 
-func (m *mount) put(t *testing.T, doc snapshot.Edge) {
+func (m *mount) put(t testing.TB, doc snapshot.Edge) {
 	t.Helper()
 	raw, err := snapshot.EncodeEdge(doc)
 	check(t, err)
 	m.write(t, raw)
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +164,7 @@ func (l *lockedBuffer) lines(t *testing.T, message string) []map[string]any {
 }
 
 // newWorld starts ready: one key, nothing revoked.
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{mount: newMount(t), feed: &fakeFeed{list: revocation.NewList()}, log: &lockedBuffer{}}
 	w.feed.set(true, false)
@@ -182,7 +182,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // put writes a document and has it read at once.
-func (w *world) put(t *testing.T, doc snapshot.Edge) bool {
+func (w *world) put(t testing.TB, doc snapshot.Edge) bool {
 	t.Helper()
 	w.mount.put(t, doc)
 	return w.edges.Reload()
