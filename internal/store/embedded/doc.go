@@ -15,6 +15,7 @@
 //
 // A bucket that a file lacks is made when it is opened: a newer build reads the files of an older one.
 //
-// The sequence is that of the revocations bucket, which bbolt keeps in the file. Login counters are in memory: after
+// The sequence is that of the revocations bucket, which bbolt keeps in the file. A new file begins it at the seconds of
+// the clock times 2²⁰ and revokes all sessions from before: a file that is lost takes no logout back. Login counters are in memory: after
 // a restart a client may try again. Leases are not here either: see package feed.
 package embedded

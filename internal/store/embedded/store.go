@@ -142,6 +142,11 @@ func prepare(db *bbolt.DB) error {
 				return err
 			}
 		}
+		if meta.Get(keyFormat) == nil {
+			if err := begin(tx, time.Now()); err != nil {
+				return err
+			}
+		}
 		if meta.Get(keyID) == nil {
 			if err := meta.Put(keyID, []byte(rand.Text())); err != nil {
 				return err
