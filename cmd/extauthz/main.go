@@ -48,7 +48,7 @@ func command() *cobra.Command {
 	f.StringVar(&o.snapshot, "snapshot", "", "file of the edge snapshot (required)")
 	f.StringVar(&o.http, "http-listen", ":8080", "address of the HTTP sub-request protocols")
 	f.StringVar(&o.grpc, "grpc-listen", ":9000", "address of Envoy's gRPC protocol")
-	f.StringVar(&o.internal, "internal-listen", ":9090", "address of /livez, /readyz, /metrics and /status")
+	f.StringVar(&o.internal, "internal-listen", ":9090", "address of /livez, /readyz, /metrics, /status and /census")
 	f.StringVar(&o.feedDir, "feed-dir", "", "directory with ca.crt and token of the revocation feed; empty: clear text, loopback only")
 	f.StringVar(&o.instance, "instance", cmp.Or(os.Getenv("POD_NAME"), host), "unique name of this replica")
 	f.DurationVar(&o.grace, "grace", 20*time.Second, "how long to finish what runs after SIGTERM")

@@ -23,6 +23,7 @@ import (
 	"github.com/keyturn/keyturn/internal/extauthz"
 	"github.com/keyturn/keyturn/internal/feed"
 	"github.com/keyturn/keyturn/internal/revocation"
+	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
 	"github.com/keyturn/keyturn/internal/token"
 )
@@ -114,7 +115,7 @@ func TestProgram(t *testing.T) {
 	check(t, err)
 	feedCtx, stopFeed := context.WithCancel(context.Background())
 	feedDone := make(chan error, 1)
-	server := feed.NewServer(feed.ServerConfig{Source: source, Leases: leases, Logger: slog.New(slog.DiscardHandler)})
+	server := feed.NewServer(feed.ServerConfig{Source: source, Leases: leases, Sessions: sessions{}, Logger: slog.New(slog.DiscardHandler)})
 	go func() { feedDone <- server.Serve(feedCtx, feedListener) }()
 	defer func() {
 		stopFeed()
@@ -157,11 +158,32 @@ func TestProgram(t *testing.T) {
 	if code := ask(t, client, raw); code != 16 {
 		t.Errorf("acknowledged as revoked, and code %d", code)
 	}
+	for session, want := range map[string]int32{"good": 0, "over": 16, "down": 14} {
+		if code := askWith(t, client, "cookie", "sid="+session); code != want {
+			t.Errorf("session %s: code %d, want %d", session, code, want)
+		}
+	}
+	if !leases.Wait(t.Context(), source.revoke(revocation.Legacy, revocation.LegacyHash("good"))) {
+		t.Error("the revocation of the session was not acknowledged")
+	}
+	if code := askWith(t, client, "cookie", "sid=good"); code != 16 {
+		t.Errorf("a session that is acknowledged as revoked: code %d", code)
+	}
 	stop()
 	check(t, <-ended)
 	if n := leases.Leased(); n != 0 {
 		t.Errorf("%d leases after the end", n)
 	}
+}
+
+// sessions is the token service's side of legacy sessions.
+type sessions struct{}
+
+func (sessions) Ask(_ context.Context, cookie secret.Text) (feed.SessionAnswer, error) {
+	if cookie.Reveal() == "down" {
+		return feed.SessionAnswer{}, errors.New("the validator is down")
+	}
+	return feed.SessionAnswer{Valid: cookie.Reveal() == "good", User: "ann"}, nil
 }
 
 func get(t *testing.T, url string) int {
@@ -186,6 +208,7 @@ func writeDocument(t *testing.T, path string, key *token.PrivateKey, feedAddress
 		Audiences: []string{"api"}, MaxTTL: snapshot.Duration(time.Hour), Claims: []string{"role"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		Feed:           snapshot.FeedAddress{Address: feedAddress}, MaxPropagation: snapshot.Duration(time.Second),
+		Rollout: &snapshot.Rollout{Name: "shop/move", Cookie: "sid", Salt: "s"},
 	})
 	check(t, err)
 	check(t, os.WriteFile(path+".new", raw, 0o600))
@@ -205,10 +228,15 @@ func mint(t *testing.T, key *token.PrivateKey, sid string) string {
 
 func ask(t *testing.T, client auth.AuthorizationClient, raw string) int32 {
 	t.Helper()
+	return askWith(t, client, "authorization", "Bearer "+raw)
+}
+
+func askWith(t *testing.T, client auth.AuthorizationClient, name, value string) int32 {
+	t.Helper()
 	answer, err := client.Check(t.Context(), &auth.CheckRequest{Attributes: &auth.AttributeContext{
 		ContextExtensions: map[string]string{extauthz.PolicyExtension: "-/default"},
 		Request: &auth.AttributeContext_Request{Http: &auth.AttributeContext_HttpRequest{
-			Method: "GET", Path: "/", Host: "app.example.test", Headers: map[string]string{"authorization": "Bearer " + raw},
+			Method: "GET", Path: "/", Host: "app.example.test", Headers: map[string]string{name: value},
 		}},
 	}})
 	check(t, err)

@@ -45,10 +45,6 @@ func (a *asking) get(t *testing.T, cookie string) (verdict, error) {
 	return a.of(t.Context(), revocation.LegacyHash(cookie), secret.NewText(cookie), time.Minute)
 }
 
-func annsOwn(context.Context, string) (feed.SessionAnswer, error) {
-	return feed.SessionAnswer{Valid: true, User: "ann", Role: "buyer"}, nil
-}
-
 func TestSessionsAreRemembered(t *testing.T) {
 	var answer atomic.Pointer[feed.SessionAnswer]
 	var down atomic.Bool

@@ -111,7 +111,9 @@ func (f *fakeFeed) Ask(ctx context.Context, cookie secret.Text) (feed.SessionAns
 	return (*f.sessions.Load())(ctx, cookie.Reveal())
 }
 
-func (f *fakeFeed) answer(by func(context.Context, string) (feed.SessionAnswer, error)) { f.sessions.Store(&by) }
+func (f *fakeFeed) answer(by func(context.Context, string) (feed.SessionAnswer, error)) {
+	f.sessions.Store(&by)
+}
 
 func (f *fakeFeed) List() *revocation.List { return f.list }
 func (f *fakeFeed) Status() snapshot.RevocationStatus {
