@@ -128,11 +128,15 @@ func (s *Store) begin(ctx context.Context, conn *pgx.Conn) error {
 // beginAnew writes the row meta and the entry that distrusts every session before.
 func (s *Store) beginAnew(ctx context.Context, tx pgx.Tx, above uint64) (state, error) {
 	var stored uint64
-	const highest = "SELECT greatest((SELECT max(seq) FROM entries), (SELECT max(number) FROM families), 0)"
-	if err := tx.QueryRow(ctx, highest).Scan(&stored); err != nil {
+	var server time.Time
+	const highest = "SELECT greatest((SELECT max(seq) FROM entries), (SELECT max(number) FROM families), 0), clock_timestamp()"
+	if err := tx.QueryRow(ctx, highest).Scan(&stored, &server); err != nil {
 		return state{}, err
 	}
 	now := s.now()
+	if server.After(now) { // a clock far behind would begin below what others had, and distrust for no time
+		now = server
+	}
 	start := uint64(max(now.Unix(), 0)) << numberShift //nolint:gosec // not negative
 	if above = max(above, stored); above > 0 {
 		start = max(start, above+1<<numberShift)

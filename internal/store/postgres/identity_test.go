@@ -106,6 +106,20 @@ func TestSeveralSchemas(t *testing.T) {
 	}
 }
 
+// A store that a process with a clock far behind begins distrusts for as long as any, and above what others had.
+func TestBegunByAClockBehind(t *testing.T) {
+	d := newDatabase(t, sharedServer(t))
+	s, err := Open(Config{URL: d.url(), Dir: d.dir, Now: func() time.Time { return time.Unix(1000, 0) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	entries := d.entries(s)
+	if len(entries) != 1 || time.Until(entries[0].Expires) < distrust-time.Minute || entries[0].Seq < uint64(time.Now().Unix()-60)<<numberShift { //nolint:gosec // not negative
+		t.Errorf("begun with %+v", entries)
+	}
+}
+
 // The longest name that PostgreSQL takes is as good as any: also for the channel, whose name is made of it.
 func TestLongestSchema(t *testing.T) {
 	d := newDatabase(t, sharedServer(t))

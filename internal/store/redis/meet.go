@@ -123,7 +123,7 @@ func (s *Store) begin(ctx context.Context, c asker, run string) error {
 	k, now := s.known.get(), s.now()
 	start := max(now.Unix(), 0) << 20
 	reply, err := c.Eval(ctx, scriptBegin.text, []string{s.meta},
-		rand.Text(), k.last, k.seq, run, start, stamp(now.Add(beginLife)), leap, k.id).Slice()
+		rand.Text(), k.last, k.seq, run, start, stamp(now.Add(beginLife)), leap, k.id, int(beginLife/time.Second)).Slice()
 	if err != nil {
 		return err
 	}

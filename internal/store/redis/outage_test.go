@@ -141,3 +141,15 @@ func TestAnotherStoreInPlace(t *testing.T) {
 		t.Errorf("a login after that: %q, %v", r.Outcome, err)
 	}
 }
+
+// A store that a process with a clock far behind begins distrusts for as long as any, and above what others had.
+func TestBegunByAClockBehind(t *testing.T) {
+	server := durable(t)
+	config := at(server)
+	config.Now = func() time.Time { return time.Unix(1000, 0) }
+	s := open(t, config)
+	entries, _, err := s.Revocations(t.Context(), 0, 10)
+	if err != nil || len(entries) != 1 || time.Until(entries[0].Expires) < beginLife-time.Minute || entries[0].Seq < uint64(time.Now().Unix()-60)<<20 { //nolint:gosec // not negative
+		t.Errorf("begun with %+v, %v", entries, err)
+	}
+}

@@ -1,7 +1,8 @@
 -- Makes the store usable by a process that has just met this server, or found that the store is another one. Has no prelude.
 --   KEYS[1] {prefix}:meta; ARGV[1] a new id, [2] the newest revocation and [3] the newest number that the process has seen,
 --   [4] the server's run id, [5] where the sequence of a new store begins, [6] when its first entry expires, [7] the leap,
---   [8] the id of the store that the process knows, or ''
+--   [8] the id of the store that the process knows, or '',
+--   [9] for how many seconds the first entry lasts at least, by this server's clock
 -- Answers the id, the newest revocation, the newest number, and 1 if this is a new store.
 local meta = KEYS[1]
 local base = string.sub(meta, 1, -5)
@@ -20,11 +21,15 @@ if m[1] and last >= seen and same then
   return {m[1], text(last), text(seq), 0}
 end
 -- Empty, another one, or gone back behind a revocation that was seen: whom it distrusted is not known, so it distrusts everybody so far.
-seq = math.max(tonumber(ARGV[5]), seq + leap, highest + leap, seen + leap) + 1
+-- The process's clock may be far behind; then this server's counts.
+local time, expires = tonumber(redis.call('TIME')[1]), ARGV[6]
+local own = string.format('%011.0f000000000', time + tonumber(ARGV[9]))
+if own > expires then expires = own end
+seq = math.max(tonumber(ARGV[5]), time * 1048576, seq + leap, highest + leap, seen + leap) + 1
 local n = text(seq)
 redis.call('HSET', meta, 'id', ARGV[1], 'seq', n, 'last', n, 'before', n, 'run', ARGV[4])
-redis.call('ZADD', base .. 'log', n, table.concat({'all', n, n, ARGV[6], ''}, ' '))
-redis.call('ZADD', base .. 'due', string.sub(ARGV[6], 1, 14), 'e' .. n)
+redis.call('ZADD', base .. 'log', n, table.concat({'all', n, n, expires, ''}, ' '))
+redis.call('ZADD', base .. 'due', string.sub(expires, 1, 14), 'e' .. n)
 redis.call('DEL', base .. 'leases')
 redis.call('PUBLISH', base .. 'revocations', ARGV[1] .. ' ' .. n)
 return {ARGV[1], n, n, 1}
