@@ -25,8 +25,9 @@
 // either, is refused; see [Store.Reason]. A revocation is acknowledged when [Config.Replicas] replicas have it too. Where
 // too few answer, it may be there or not; doing it again is harmless and asks the replicas again.
 //
-// A primary that is cut off from its sentinels goes on for a moment. Set min-replicas-to-write 1 where that matters: a
-// refresh, which waits for no replica, is then refused there too.
+// A primary that is cut off from its replicas goes on for the token services that are cut off with it: they acknowledge no
+// revocation, but refresh, and renew the leases of their edges, which hear of no revocation from the other side meanwhile.
+// Neither waits for a replica. Set min-replicas-to-write 1 where that matters: then both are refused there.
 //
 // The server's user needs, for keys and channels {prefix}:*,
 //
