@@ -2,11 +2,12 @@
 //
 //	SigningKeySet ──observe──▶ keys.Next ──▶ key Secret ──▶ ring Secret ──▶ JWKS ConfigMap, status
 //	TokenService  ──resolve──▶ Services ──▶ snapshot Secrets ──▶ workloads ──▶ replicas' /status ──▶ status
+//	AuthRollout   ──observe──▶ rollout.Next ──▶ status ──▶ (TokenService) snapshot Secrets
 //	TokenPolicy   ──▶ status
 //
 // Every reconcile observes, plans, applies and reports, in this order. The decisions are made elsewhere, by pure
-// functions ([github.com/keyturn/keyturn/internal/keys]); translate.go is the only place that knows both the API
-// types and the domain. The ring Secret is the one commit point of a key's life: it is read live and written with the
+// functions ([github.com/keyturn/keyturn/internal/keys], [github.com/keyturn/keyturn/internal/rollout]); translate*.go are the
+// only places that know both the API types and the domain. The ring Secret is the one commit point of a key's life: it is read live and written with the
 // resourceVersion just read, never applied. All the rest is derived from it and can be lost at any time.
 //
 // # Which key is the set's

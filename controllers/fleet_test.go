@@ -37,6 +37,7 @@ type fault struct {
 	unreachable bool
 	refuse      bool
 	skew        time.Duration
+	silent      bool // says nothing of the rollout
 }
 
 // fakeReplica is the memory of one pod.
@@ -47,6 +48,8 @@ type fakeReplica struct {
 	ttl     time.Duration // granted (signer) or accepted (edge)
 	refused *snapshot.Refusal
 	latest  map[string]time.Time
+	rollout *snapshot.Rollout
+	counts  snapshot.RolloutCounts
 }
 
 func newFleet(w *world) *fleet {
@@ -80,7 +83,7 @@ func (f *fleet) Read(ctx context.Context, pod *corev1.Pod) (*snapshot.Status, er
 	}
 	r := f.replicas[string(pod.UID)]
 	if r == nil {
-		r = &fakeReplica{signer: signer, latest: map[string]time.Time{}}
+		r = &fakeReplica{signer: signer, latest: map[string]time.Time{}, counts: snapshot.RolloutCounts{Started: f.w.clock.Now()}}
 		f.replicas[string(pod.UID)] = r
 	}
 	if err == nil && !does.lag {
@@ -98,6 +101,11 @@ func (f *fleet) status(name string, r *fakeReplica, does fault) *snapshot.Status
 	for _, k := range r.keys.Keys {
 		status.KIDs = append(status.KIDs, k.KID)
 	}
+	if r.rollout != nil && !does.silent {
+		counts := r.counts
+		counts.Percent = r.rollout.Percent
+		status.Rollout = &counts
+	}
 	if r.signer {
 		status.Role, status.StoreReachable = "issuer", true
 		if r.keys.Active != "" {
@@ -113,7 +121,7 @@ func (f *fleet) status(name string, r *fakeReplica, does fault) *snapshot.Status
 
 // load takes a document as a replica does: fully checked, or refused.
 func (f *fleet) load(r *fakeReplica, raw []byte, does fault) {
-	next := fakeReplica{signer: r.signer, latest: r.latest}
+	next := fakeReplica{signer: r.signer, latest: r.latest, counts: r.counts}
 	err := next.decode(raw, f.secrets)
 	switch {
 	case err == nil && does.refuse:
@@ -132,14 +140,14 @@ func (f *fleet) load(r *fakeReplica, raw []byte, does fault) {
 func (r *fakeReplica) decode(raw []byte, secrets map[string]bool) error {
 	if !r.signer {
 		doc, err := snapshot.DecodeEdge(raw)
-		r.header, r.keys, r.ttl = doc.Header, doc.Keys, doc.MaxTTL.Std()
+		r.header, r.keys, r.ttl, r.rollout = doc.Header, doc.Keys, doc.MaxTTL.Std(), doc.Rollout
 		return errors.Join(err, checkKeys(doc.Keys))
 	}
 	doc, err := snapshot.DecodeIssuer(raw)
 	if err != nil {
 		return err
 	}
-	r.header, r.keys, r.ttl = doc.Header, doc.Keys, doc.Access.TTL.Std()
+	r.header, r.keys, r.ttl, r.rollout = doc.Header, doc.Keys, doc.Access.TTL.Std(), doc.Rollout
 	if doc.Keys.Active == "" && doc.SigningKey.Empty() {
 		return checkKeys(doc.Keys) // it knows the keys and signs with none
 	}

@@ -21,6 +21,8 @@ type guillotine struct {
 	after bool
 	seen  atomic.Int64
 	dead  chan struct{}
+	// counts tells which paths are of interest.
+	counts func(path string) bool
 }
 
 var errDead = errors.New("the manager is dead")
@@ -29,7 +31,7 @@ func (g *guillotine) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method == http.MethodGet {
 		return g.next.RoundTrip(r)
 	}
-	counts := strings.Contains(r.URL.Path, "/secrets") || strings.Contains(r.URL.Path, "/signingkeysets/")
+	counts := g.counts(r.URL.Path)
 	n := g.seen.Load()
 	if counts {
 		n = g.seen.Add(1)
@@ -56,7 +58,9 @@ func TestKilledManager(t *testing.T) {
 		for at := int64(1); at <= 8; at++ {
 			t.Run(fmt.Sprintf("write %d after %t", at, after), func(t *testing.T) {
 				w := newQuietWorld(t)
-				g := &guillotine{at: at, after: after, dead: make(chan struct{})}
+				g := &guillotine{at: at, after: after, dead: make(chan struct{}), counts: func(path string) bool {
+					return strings.Contains(path, "/secrets") || strings.Contains(path, "/signingkeysets/")
+				}}
 				w.startManagerOver(func(next http.RoundTripper) http.RoundTripper {
 					g.next = next
 					return g

@@ -22,6 +22,7 @@ type objectMetrics struct {
 	keys, standby, replicas, loaded              *prometheus.GaugeVec
 	setCondition, serviceCondition               *prometheus.GaugeVec
 	transitions                                  *prometheus.CounterVec
+	rollouts                                     *rolloutMetrics
 }
 
 // processMetrics are registered once a process: controller-runtime has one registry, whatever managers there are.
@@ -49,6 +50,7 @@ func newObjectMetrics(registry prometheus.Registerer) *objectMetrics {
 		}, []string{"namespace", "name", "to"}),
 	}
 	registry.MustRegister(m.transitions)
+	m.rollouts = newRolloutMetrics(registry, gauge)
 	return m
 }
 

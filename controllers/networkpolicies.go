@@ -15,12 +15,12 @@ import (
 // networkPolicies say who may talk to the two workloads, and to whom they may talk:
 //
 //	anybody ──8080──▶ token service         anybody ──8080, 9000──▶ edge ──8444──▶ token service
-//	manager, monitoring ──9090──▶ both      token service ──▶ its store and identity sources, DNS
+//	manager, monitoring ──9090──▶ both      token service ──▶ its store, identity sources, legacy application, DNS
 //
 // The public ports are open because an ingress can be anywhere; trustedProxies decides there whom the edge answers. A
-// token service calls its shared store, webhooks and OpenID Connect providers, wherever they are, on the ports that its spec
-// names; without any of these it calls nobody. Nothing else goes out: no workload needs the API server.
-func networkPolicies(tsvc *keyturnv1alpha1.TokenService, managerNamespace string) []*networkingv1.NetworkPolicy {
+// token service calls its shared store, webhooks, OpenID Connect providers and what knows the legacy sessions, wherever they are, on the ports
+// that the specs name; without any of these it calls nobody. Nothing else goes out: no workload needs the API server.
+func networkPolicies(tsvc *keyturnv1alpha1.TokenService, aro *keyturnv1alpha1.AuthRollout, managerNamespace string) []*networkingv1.NetworkPolicy {
 	names := namesOf(tsvc)
 	tokenService := selectorLabels(tsvc, keyturnv1alpha1.ComponentTokenService)
 	edge := selectorLabels(tsvc, keyturnv1alpha1.ComponentEdge)
@@ -49,7 +49,7 @@ func networkPolicies(tsvc *keyturnv1alpha1.TokenService, managerNamespace string
 			{Ports: networkPorts(portPublic)},
 			{Ports: networkPorts(portFeed), From: []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{MatchLabels: edge}}}},
 			internal,
-		}, callsOut(tsvc)),
+		}, callsOut(tsvc, aro)),
 		policy(names.edge, keyturnv1alpha1.ComponentEdge, edge, []networkingv1.NetworkPolicyIngressRule{
 			{Ports: networkPorts(portPublic, portGRPC)},
 			internal,
@@ -59,12 +59,13 @@ func networkPolicies(tsvc *keyturnv1alpha1.TokenService, managerNamespace string
 	}
 }
 
-// callsOut are the ways to a shared store and to the identity sources that are asked; none without them. A port is
+// callsOut are the ways to a shared store, to the identity sources that are asked and to what knows the legacy sessions; none
+// without them. A port is
 // open to any address, because a policy knows no names. The port of a Service need not be that of its pods, and many
 // networks look at the connection after it was turned to a pod, so to the namespace of a Service every port is open.
-func callsOut(tsvc *keyturnv1alpha1.TokenService) []networkingv1.NetworkPolicyEgressRule {
+func callsOut(tsvc *keyturnv1alpha1.TokenService, aro *keyturnv1alpha1.AuthRollout) []networkingv1.NetworkPolicyEgressRule {
 	ports, namespaces := map[int32]bool{}, map[string]bool{}
-	for _, called := range outside(tsvc) {
+	for _, called := range outside(tsvc, aro) {
 		ports[called.port] = true
 		if namespace := called.namespace(tsvc.Namespace); namespace != "" {
 			namespaces[namespace] = true

@@ -18,7 +18,7 @@ import (
 func TestNetworkPolicies(t *testing.T) {
 	tsvc := &keyturnv1alpha1.TokenService{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "shop"}}
 	other := &keyturnv1alpha1.TokenService{ObjectMeta: metav1.ObjectMeta{Name: "other", Namespace: "shop"}}
-	policies := networkPolicies(tsvc, "keyturn-system")
+	policies := networkPolicies(tsvc, nil, "keyturn-system")
 	in := func(namespace string, pod labels.Set, more ...string) netpolicy.Peer {
 		e := netpolicy.Peer{Namespace: namespace, NamespaceLabels: labels.Set{corev1.LabelMetadataName: namespace}, Labels: pod}
 		for _, label := range more {
@@ -112,7 +112,7 @@ func TestNetworkPoliciesOfSources(t *testing.T) {
 		"users of a Secret": {source(keyturnv1alpha1.IdentitySource{HTPasswd: &keyturnv1alpha1.HTPasswdSource{}}), outside, nil, []int32{443, portDNS}},
 	} {
 		tsvc := &keyturnv1alpha1.TokenService{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "shop"}, Spec: row.spec}
-		policies := networkPolicies(tsvc, "keyturn-system")
+		policies := networkPolicies(tsvc, nil, "keyturn-system")
 		service, edge := peer("shop"), peer("shop")
 		service.Labels = selectorLabels(tsvc, keyturnv1alpha1.ComponentTokenService)
 		edge.Labels = selectorLabels(tsvc, keyturnv1alpha1.ComponentEdge)
@@ -139,7 +139,7 @@ func TestNetworkPoliciesOfSources(t *testing.T) {
 func TestDNSOverUDP(t *testing.T) {
 	rules := callsOut(&keyturnv1alpha1.TokenService{Spec: keyturnv1alpha1.TokenServiceSpec{
 		Store: keyturnv1alpha1.StoreSpec{Redis: &keyturnv1alpha1.RedisStore{Mode: keyturnv1alpha1.RedisStandalone, Addresses: []string{"a.example.com:6379"}}},
-	}})
+	}}, nil)
 	var got []string
 	for _, rule := range rules {
 		for _, p := range rule.Ports {

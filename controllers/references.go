@@ -15,7 +15,7 @@ import (
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 )
 
-// wanted is a Secret that a TokenService refers to.
+// wanted is a Secret that an object refers to.
 type wanted struct {
 	// what refers to it, in the words of the spec; name is the Secret's.
 	what, name string
@@ -56,17 +56,17 @@ func wantedSecrets(tsvc *keyturnv1alpha1.TokenService, now time.Time) []wanted {
 
 func anyOf(keys []string) string { return "one of the keys " + strings.Join(keys, ", ") }
 
-// checkReferences looks whether every Secret that is referred to is there and has the keys that are read, and names all
+// checkSecrets looks whether every Secret that is referred to is there and has the keys that are read, and names all
 // that are not. What is in them is otherwise the token service's to judge.
-func (r *tokenServiceReconciler) checkReferences(ctx context.Context, tsvc *keyturnv1alpha1.TokenService) error {
+func (b *base) checkSecrets(ctx context.Context, namespace string, all []wanted) error {
 	reason := ""
 	var complaints []string
 	seen := map[string]*corev1.Secret{}
-	for _, w := range wantedSecrets(tsvc, r.now()) {
+	for _, w := range all {
 		secret, read := seen[w.name]
 		if !read {
 			secret = &corev1.Secret{}
-			if err := r.live.Get(ctx, types.NamespacedName{Namespace: tsvc.Namespace, Name: w.name}, secret); apierrors.IsNotFound(err) {
+			if err := b.live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: w.name}, secret); apierrors.IsNotFound(err) {
 				secret = nil
 			} else if err != nil {
 				return err
@@ -75,7 +75,7 @@ func (r *tokenServiceReconciler) checkReferences(ctx context.Context, tsvc *keyt
 		}
 		why, complaint := keyturnv1alpha1.ReasonSecretInvalid, ""
 		if secret == nil {
-			why, complaint = keyturnv1alpha1.ReasonRefNotFound, fmt.Sprintf("there is no Secret %q in namespace %s: create it with %s", w.name, tsvc.Namespace, w.keys)
+			why, complaint = keyturnv1alpha1.ReasonRefNotFound, fmt.Sprintf("there is no Secret %q in namespace %s: create it with %s", w.name, namespace, w.keys)
 		} else if wrong := w.complain(secret.Data); wrong != "" {
 			complaint = fmt.Sprintf("Secret %q %s", w.name, wrong)
 		}

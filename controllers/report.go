@@ -127,7 +127,13 @@ var negative = map[string]bool{
 	keyturnv1alpha1.ConditionRestoreDetected: true, keyturnv1alpha1.ConditionKeyMaterialLost: true,
 }
 
+// neutral are the conditions of which neither state is bad.
+var neutral = map[string]bool{keyturnv1alpha1.ConditionProgressing: true, keyturnv1alpha1.ConditionRollbackSafe: true}
+
 func problem(c *metav1.Condition) bool {
+	if neutral[c.Type] {
+		return false
+	}
 	if negative[c.Type] {
 		return c.Status == metav1.ConditionTrue
 	}

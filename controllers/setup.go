@@ -45,7 +45,7 @@ func CacheOptions() cache.Options {
 	}}
 }
 
-// Setup adds the three controllers to the manager.
+// Setup adds the four controllers to the manager.
 func Setup(mgr ctrl.Manager, options Options) error {
 	shared := &base{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), scheme: mgr.GetScheme(),
@@ -86,9 +86,17 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		Owns(&policyv1.PodDisruptionBudget{}).Owns(&networkingv1.NetworkPolicy{}).
 		Watches(&keyturnv1alpha1.SigningKeySet{}, handler.EnqueueRequestsFromMapFunc(shared.servicesUsing(usesSet))).
 		Watches(&keyturnv1alpha1.TokenPolicy{}, handler.EnqueueRequestsFromMapFunc(shared.servicesUsing(usesPolicy))).
+		Watches(&keyturnv1alpha1.AuthRollout{}, handler.EnqueueRequestsFromMapFunc(serviceOfRollout)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(shared.servicesOfRing)).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(byLabel(keyturnv1alpha1.LabelTokenService))).
 		Complete(service)
+	if err != nil {
+		return err
+	}
+	err = ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.AuthRollout{}).
+		Watches(&keyturnv1alpha1.AuthRollout{}, handler.EnqueueRequestsFromMapFunc(shared.rolloutsBeside)).
+		Watches(&keyturnv1alpha1.TokenService{}, handler.EnqueueRequestsFromMapFunc(shared.rolloutsOfService)).
+		Complete(&authRolloutReconciler{base: shared})
 	if err != nil {
 		return err
 	}
@@ -125,6 +133,46 @@ func policyOfService(_ context.Context, object client.Object) []reconcile.Reques
 		return nil
 	}
 	return requestFor(tsvc.Namespace, tsvc.Spec.TokenPolicyRef.Name)
+}
+
+func serviceOfRollout(_ context.Context, object client.Object) []reconcile.Request {
+	aro, ok := object.(*keyturnv1alpha1.AuthRollout)
+	if !ok {
+		return nil
+	}
+	return requestFor(aro.Namespace, aro.Spec.TokenServiceRef.Name)
+}
+
+// rolloutsBeside finds the other AuthRollouts of the same TokenService: when the oldest goes, the next one counts.
+func (b *base) rolloutsBeside(ctx context.Context, object client.Object) []reconcile.Request {
+	aro, ok := object.(*keyturnv1alpha1.AuthRollout)
+	if !ok {
+		return nil
+	}
+	all, err := b.rolloutsOf(ctx, aro.Namespace, aro.Spec.TokenServiceRef.Name)
+	if err != nil {
+		return nil
+	}
+	var out []reconcile.Request
+	for i := range all {
+		if all[i].UID != aro.UID {
+			out = append(out, requestFor(aro.Namespace, all[i].Name)...)
+		}
+	}
+	return out
+}
+
+// rolloutsOfService finds the AuthRollouts of a TokenService.
+func (b *base) rolloutsOfService(ctx context.Context, object client.Object) []reconcile.Request {
+	all, err := b.rolloutsOf(ctx, object.GetNamespace(), object.GetName())
+	if err != nil {
+		return nil
+	}
+	var out []reconcile.Request
+	for i := range all {
+		out = append(out, requestFor(object.GetNamespace(), all[i].Name)...)
+	}
+	return out
 }
 
 func usesSet(tsvc *keyturnv1alpha1.TokenService, name string) bool {

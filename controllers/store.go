@@ -97,9 +97,9 @@ func schemaOf(tsvc *keyturnv1alpha1.TokenService) string {
 // The port on which Redis servers are, whose addresses the Sentinels tell.
 const portRedis = 6379
 
-// outside is where a token service calls: hosts and ports as the spec names them. Sentinels and Clusters tell of further
+// outside is where a token service calls: hosts and ports as the specs name them. Sentinels and Clusters tell of further
 // servers, and a provider of OpenID Connect may have its keys elsewhere; they are expected on the ports in use.
-func outside(tsvc *keyturnv1alpha1.TokenService) []address {
+func outside(tsvc *keyturnv1alpha1.TokenService, aro *keyturnv1alpha1.AuthRollout) []address {
 	var all []address
 	if redis := tsvc.Spec.Store.Redis; redis != nil {
 		all = append(all, addresses(redis.Addresses)...)
@@ -120,6 +120,9 @@ func outside(tsvc *keyturnv1alpha1.TokenService) []address {
 		if source.OIDC != nil {
 			all = append(all, addressOf(source.OIDC.IssuerURL)...)
 		}
+	}
+	for _, party := range legacyParties(aro) {
+		all = append(all, addressOf(party.url)...)
 	}
 	return all
 }
@@ -164,7 +167,7 @@ func addressOf(text string) []address {
 	}
 	port := at.Port()
 	if port == "" {
-		port = map[string]string{"https": "443", "http": "80"}[at.Scheme]
+		port = map[string]string{"https": "443", "http": "80", "redis": "6379", "rediss": "6379"}[at.Scheme]
 	}
 	return addresses([]string{net.JoinHostPort(at.Hostname(), port)})
 }

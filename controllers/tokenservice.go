@@ -98,7 +98,7 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 	if err != nil {
 		return 0, err
 	}
-	for _, object := range r.workloads(tsvc) {
+	for _, object := range r.workloads(tsvc, refs.rollout) {
 		if err := r.apply(ctx, tsvc, object); err != nil {
 			return 0, err
 		}
@@ -111,18 +111,18 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 }
 
 // workloads are the pods of the TokenService and what guards them, in the order in which they are applied.
-func (r *tokenServiceReconciler) workloads(tsvc *keyturnv1alpha1.TokenService) []client.Object {
+func (r *tokenServiceReconciler) workloads(tsvc *keyturnv1alpha1.TokenService, aro *keyturnv1alpha1.AuthRollout) []client.Object {
 	var all []client.Object
 	if shared(tsvc) {
-		all = append(all, tokenServiceDeployment(tsvc, r.image))
+		all = append(all, tokenServiceDeployment(tsvc, aro, r.image))
 	} else {
-		all = append(all, statefulSet(tsvc, r.image))
+		all = append(all, statefulSet(tsvc, aro, r.image))
 	}
 	all = append(all, deployment(tsvc, r.image))
 	for _, budget := range disruptionBudgets(tsvc) {
 		all = append(all, budget)
 	}
-	for _, policy := range networkPolicies(tsvc, r.namespace) {
+	for _, policy := range networkPolicies(tsvc, aro, r.namespace) {
 		all = append(all, policy)
 	}
 	return all
@@ -145,6 +145,13 @@ func (r *tokenServiceReconciler) resolve(ctx context.Context, tsvc *keyturnv1alp
 	} else if err != nil {
 		return nil, err
 	}
+	rollouts, err := r.rolloutsOf(ctx, tsvc.Namespace, tsvc.Name)
+	if err != nil {
+		return nil, err
+	}
+	if len(rollouts) > 0 {
+		refs.rollout = &rollouts[0]
+	}
 	ring, secret, err := r.readRing(ctx, refs.set)
 	if err != nil {
 		return nil, err
@@ -162,7 +169,7 @@ func (r *tokenServiceReconciler) resolve(ctx context.Context, tsvc *keyturnv1alp
 
 // checkOthers reports on what the TokenService needs of others: the Secrets, and the cluster's keys.
 func (r *tokenServiceReconciler) checkOthers(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, refs *resolved, conds conditions) error {
-	err := r.checkReferences(ctx, tsvc)
+	err := r.checkSecrets(ctx, tsvc.Namespace, wantedSecrets(tsvc, r.now()))
 	if err == nil {
 		err = refs.clusterTrouble
 	}

@@ -94,6 +94,8 @@ type resolved struct {
 	policy *keyturnv1alpha1.TokenPolicy
 	// ring is nil while the set's controller has not looked yet at what is stored.
 	ring *keys.Ring
+	// rollout is the AuthRollout that counts, nil without one.
+	rollout *keyturnv1alpha1.AuthRollout
 	// cluster are the keys of this cluster's ServiceAccount tokens, nil while they are not needed or never were read.
 	cluster *clusterKeys
 	// clusterTrouble says why they cannot be read, and for how long; nil if they can, or could a short while ago.
@@ -121,6 +123,7 @@ func edgeDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, signing, f
 	if withCookies(policy) {
 		doc.AccessCookie = snapshot.AccessCookie
 	}
+	doc.Rollout = rolloutDocument(refs.rollout)
 	return doc
 }
 
@@ -151,6 +154,8 @@ func issuerDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, signing 
 		Identity:       identitySources(tsvc.Spec.Identity, refs.cluster),
 		Clients:        clients(tsvc.Spec.Clients),
 		TrustedProxies: prefixes(tsvc.Spec.TrustedProxies),
+		Rollout:        rolloutDocument(refs.rollout),
+		Legacy:         legacyDocument(refs.rollout),
 	}
 	return doc
 }

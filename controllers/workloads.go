@@ -23,14 +23,15 @@ const (
 	dirStore    = "/etc/keyturn/store"
 	dirClients  = "/etc/keyturn/clients"
 	dirTLS      = "/etc/keyturn/tls"
+	dirLegacy   = "/etc/keyturn/legacy"
 	dirData     = "/var/lib/keyturn"
 )
 
 // statefulSet is the token service on the embedded store: a set of one, replaced and never surged, because two
 // processes must not open one file.
-func statefulSet(tsvc *keyturnv1alpha1.TokenService, image string) *appsv1.StatefulSet {
+func statefulSet(tsvc *keyturnv1alpha1.TokenService, aro *keyturnv1alpha1.AuthRollout, image string) *appsv1.StatefulSet {
 	names := namesOf(tsvc)
-	pod := tokenServicePod(tsvc, image, "--data-dir="+dirData)
+	pod := tokenServicePod(tsvc, aro, image, "--data-dir="+dirData)
 	container := &pod.Spec.Containers[0]
 	container.VolumeMounts = append(container.VolumeMounts, corev1.VolumeMount{Name: "data", MountPath: dirData})
 	store := tsvc.Spec.Store.Embedded
@@ -56,14 +57,14 @@ func statefulSet(tsvc *keyturnv1alpha1.TokenService, image string) *appsv1.State
 }
 
 // tokenServiceDeployment is the token service on a shared store.
-func tokenServiceDeployment(tsvc *keyturnv1alpha1.TokenService, image string) *appsv1.Deployment {
-	pod := tokenServicePod(tsvc, image, "--store="+storeURL(tsvc), "--store-dir="+dirStore)
+func tokenServiceDeployment(tsvc *keyturnv1alpha1.TokenService, aro *keyturnv1alpha1.AuthRollout, image string) *appsv1.Deployment {
+	pod := tokenServicePod(tsvc, aro, image, "--store="+storeURL(tsvc), "--store-dir="+dirStore)
 	mountStore(&pod.Spec, tsvc)
 	return surged(tsvc, namesOf(tsvc).tokenService, keyturnv1alpha1.ComponentTokenService, tsvc.Spec.Replicas, pod)
 }
 
 // tokenServicePod is what a token service needs whatever its store is. store are the arguments that say which.
-func tokenServicePod(tsvc *keyturnv1alpha1.TokenService, image string, store ...string) corev1.PodTemplateSpec {
+func tokenServicePod(tsvc *keyturnv1alpha1.TokenService, aro *keyturnv1alpha1.AuthRollout, image string, store ...string) corev1.PodTemplateSpec {
 	names := namesOf(tsvc)
 	pod := podTemplate(tsvc, keyturnv1alpha1.ComponentTokenService, tsvc.Spec.PodTemplate.TokenService, image)
 	container := &pod.Spec.Containers[0]
@@ -84,6 +85,9 @@ func tokenServicePod(tsvc *keyturnv1alpha1.TokenService, image string, store ...
 	if tsvc.Spec.TLS != nil {
 		container.Args = append(container.Args, "--tls-dir="+dirTLS)
 	}
+	if aro != nil {
+		container.Args = append(container.Args, "--legacy-dir="+dirLegacy)
+	}
 	container.Ports = []corev1.ContainerPort{
 		{Name: "http", ContainerPort: portPublic, Protocol: corev1.ProtocolTCP},
 		{Name: "feed", ContainerPort: portFeed, Protocol: corev1.ProtocolTCP},
@@ -94,6 +98,7 @@ func tokenServicePod(tsvc *keyturnv1alpha1.TokenService, image string, store ...
 	mountIdentity(&pod.Spec, tsvc.Spec.Identity)
 	mountClients(&pod.Spec, tsvc.Spec.Clients)
 	mountTLS(&pod.Spec, tsvc.Spec.TLS)
+	mountLegacy(&pod.Spec, aro)
 	return pod
 }
 

@@ -69,6 +69,12 @@ type AuthRolloutStatus struct {
 	// +optional
 	SunsetReachedTime metav1.Time `json:"sunsetReachedTime,omitzero"`
 
+	// refusedCommand is the command in the annotation keyturn.dev/rollout-command, if
+	// it cannot be carried out: its id, a colon, and why.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	RefusedCommand string `json:"refusedCommand,omitempty"`
+
 	// history are the last changes of the percentage, the newest first, at most 20.
 	// +optional
 	// +listType=atomic
@@ -228,8 +234,8 @@ type RolloutState struct {
 	// +optional
 	Rollback *RolloutRollback `json:"rollback,omitempty"`
 
-	// command is the id of the last command that was carried out or refused: the
-	// part of the annotation keyturn.dev/rollout-command before the space.
+	// command is the id of the last command that was carried out: the part of the
+	// annotation keyturn.dev/rollout-command before the space.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	Command string `json:"command,omitempty"`

@@ -51,7 +51,7 @@ const (
 
 	// AnnotationRolloutCommand on an AuthRollout commands one action: "ID ACTION", where the id is any new text without
 	// a space, by custom the instant in RFC 3339, and the action promote, hold, resume or abort. status.state.command
-	// acknowledges the id.
+	// acknowledges the id, status.refusedCommand says why it cannot be carried out.
 	AnnotationRolloutCommand = "keyturn.dev/rollout-command"
 	// AnnotationEndSessions with the value "true" on an AuthRollout that is being deleted lets it go although legacy
 	// sessions are still accepted: who has one must log in again.
