@@ -210,3 +210,12 @@ func browse(cookies ...string) []string {
 	}
 	return headers
 }
+
+// expire lets a session be over.
+func (a *legacyApp) expire(cookie string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.sessions[cookie]
+	s.Expires = a.now().Add(-time.Second)
+	a.sessions[cookie] = s
+}

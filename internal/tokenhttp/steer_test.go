@@ -1,0 +1,212 @@
+package tokenhttp
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keyturn/keyturn/internal/secret"
+	"github.com/keyturn/keyturn/internal/snapshot"
+)
+
+// chrome is a browser: it keeps what it is given.
+type chrome struct {
+	*rig
+	cookies map[string]string
+}
+
+func (c *chrome) post(path, body string) answer {
+	c.Helper()
+	var pairs []string
+	for _, name := range []string{sessionCookie, refreshCookie, snapshot.AccessCookie} {
+		pairs = append(pairs, name, c.cookies[name])
+	}
+	return c.do(http.MethodPost, path, body, browse(pairs...)...)
+}
+
+// take keeps an answer's cookies.
+func (c *chrome) take(a answer) answer {
+	for name, value := range given(a) {
+		c.cookies[name] = value
+		if value == "-" {
+			delete(c.cookies, name)
+		}
+	}
+	return a
+}
+
+// has describes the credentials that are good.
+func (c *chrome) has() string {
+	c.Helper()
+	var all []string
+	if sid := c.cookies[sessionCookie]; sid != "" {
+		if answer, err := c.service.Ask(c.Context(), secret.NewText(sid)); err == nil && answer.Valid && answer.User == "alice" {
+			all = append(all, "session")
+		}
+	}
+	if access := c.cookies[snapshot.AccessCookie]; access != "" && c.claims(access).Subject == "alice" {
+		all = append(all, "tokens")
+	}
+	return strings.Join(all, " ")
+}
+
+// A browser is moved to tokens and back, and logs in once.
+func TestThereAndBack(t *testing.T) {
+	r := newLegacyRig(t, 0)
+	c := &chrome{rig: r, cookies: map[string]string{}}
+	step := func(percent int, path, want string) {
+		t.Helper()
+		r.steer(func(s *snapshot.Rollout) { s.Percent, s.DualIssue = percent, percent > 0 })
+		r.clock.advance(10 * time.Minute)
+		body := ""
+		if path == "/auth/login" {
+			body = object("username", "alice", "password", canary, "delivery", "cookie")
+		}
+		r.want(c.take(c.post(path, body)), http.StatusOK, "")
+		if got := c.has(); got != want {
+			t.Fatalf("%d %% %s: the browser has %q, want %q", percent, path, got, want)
+		}
+	}
+	step(0, "/auth/login", "session")
+	step(0, exchangePath, "session")
+	step(100, exchangePath, "session tokens")
+	step(100, "/auth/refresh", "session tokens")
+	step(0, "/auth/refresh", "session")
+	step(0, exchangePath, "session")
+	step(100, exchangePath, "session tokens")
+	r.steer(func(s *snapshot.Rollout) { s.Deprecation = r.clock.Now() })
+	step(100, "/auth/refresh", "session tokens")
+	r.steer(func(s *snapshot.Rollout) { s.SunsetReached = true })
+	step(100, "/auth/refresh", "tokens")
+	step(0, "/auth/refresh", "tokens") // no way back after the sunset
+}
+
+// Whoever is led back to the session, and does not hear of it, asks again.
+func TestGoingBackUnheard(t *testing.T) {
+	for _, rotates := range []bool{false, true} {
+		r := newLegacyRig(t, 100)
+		r.app.rotates = rotates
+		c := &chrome{rig: r, cookies: map[string]string{sessionCookie: r.app.session("alice", 8*time.Hour)}}
+		r.want(c.take(c.post(exchangePath, "")), http.StatusOK, "")
+		first := c.cookies[refreshCookie]
+		r.clock.advance(10 * time.Minute)
+		r.steer(func(s *snapshot.Rollout) { s.Percent = 0 })
+		if a := c.post("/auth/refresh", ""); a.text("token_type") != "session" { // the answer is lost
+			t.Fatal(a.raw)
+		}
+		if c.has() == "" {
+			t.Error("what other tabs have under way is refused")
+		}
+		r.clock.advance(5 * time.Second)
+		r.want(c.take(c.post("/auth/refresh", "")), http.StatusOK, "")
+		want := "session"
+		if rotates { // the application took the id away that the browser has
+			want = "tokens"
+		}
+		if got := c.has(); got != want {
+			t.Fatalf("the browser has %q, want %q", got, want)
+		}
+		if rotates { // and goes on with what it has
+			r.clock.advance(14 * time.Minute)
+			r.want(c.take(c.post("/auth/refresh", "")), http.StatusOK, "")
+		}
+		// The login that was left ends with its last access token; the token that was shown is good for nothing.
+		r.clock.advance(time.Hour)
+		if a := r.refresh(first); a.status != http.StatusUnauthorized {
+			t.Errorf("the refresh token that was given back is good: %d", a.status)
+		}
+	}
+}
+
+// Users whom the application does not have get tokens, and those get no session beside them.
+func TestLoginOfAUserWithoutSessions(t *testing.T) {
+	for _, percent := range []int{0, 100} {
+		r := newLegacyRig(t, percent)
+		r.steer(func(s *snapshot.Rollout) { s.DualIssue = true })
+		a := r.login("bob", "builder")
+		r.want(a, http.StatusOK, "")
+		if a.text("token_type") != "Bearer" || given(a)[sessionCookie] != "" {
+			t.Errorf("%d %%: %s %v", percent, a.raw, a.header)
+		}
+	}
+}
+
+// What the application sets comes through as it wrote it, but for cookies that are ours.
+func TestPassOn(t *testing.T) {
+	w := httptest.NewRecorder()
+	passOn(w, []*http.Cookie{
+		{Name: "sid", Raw: "sid=x; Path=/; Priority=High"}, {Name: "csrf", Value: "y"},
+		{Name: "__Host-keyturn-access", Raw: "__Host-keyturn-access=z"}, {Name: "__host-KEYTURN-access", Raw: "__host-KEYTURN-access=z"},
+		{Name: "__Secure-keyturn-refresh", Value: "z"}, {Name: "a b", Value: "z"},
+	})
+	if diff := cmp.Diff([]string{"sid=x; Path=/; Priority=High", "csrf=y"}, w.Header()["Set-Cookie"]); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRolloutCounts(t *testing.T) {
+	r := newLegacyRig(t, 50)
+	r.inBodies()
+	r.steer(func(s *snapshot.Rollout) { s.Watched, s.Include = 50, []string{"alice"} })
+	if got := r.service.Status(context.Background()).Rollout; got == nil || got.Percent != 50 || !got.Started.Equal(start) {
+		t.Fatalf("%+v", got)
+	}
+	a := r.login("alice", canary)
+	r.want(a, http.StatusOK, "")
+	r.want(r.login("alice", "wrong"), http.StatusUnauthorized, CodeInvalidCredentials) // nobody's
+	r.steer(func(s *snapshot.Rollout) { s.Include, s.Exclude = nil, []string{"alice"} })
+	r.want(r.login("alice", canary), http.StatusOK, "")
+	r.app.issuerDown = true
+	r.want(r.login("alice", canary), http.StatusServiceUnavailable, CodeLegacyUnavailable)
+	want := &snapshot.RolloutCounts{Started: start, Percent: 50, Control: snapshot.EventCounts{Events: 2, Failures: 1}}
+	if diff := cmp.Diff(want, r.service.Status(context.Background()).Rollout); diff != "" {
+		t.Error(diff)
+	}
+	r.want(r.refresh(a.text("refresh_token")), http.StatusOK, "")
+	r.want(r.exchangeSession(r.app.session("alice", time.Hour)), http.StatusOK, "")
+	r.want(r.exchangeSession("gone"), http.StatusUnauthorized, CodeLegacyInvalid)        // nobody's fault
+	r.want(r.refresh("ktr_x"), http.StatusUnauthorized, CodeRefreshInvalid)              // anybody can
+	r.want(r.do(http.MethodPost, exchangePath, ""), http.StatusForbidden, CodeCrossSite) // likewise
+	r.app.down = true
+	r.want(r.exchangeSession(r.app.session("alice", time.Hour)), http.StatusServiceUnavailable, CodeLegacyUnavailable)
+	r.clock.advance(time.Minute)
+	r.want(r.refresh(a.text("refresh_token")), http.StatusUnauthorized, CodeRefreshReused) // came back too late: a forced login
+	want.Endpoints = snapshot.EventCounts{Events: 4, Failures: 2}
+	if diff := cmp.Diff(want, r.service.Status(context.Background()).Rollout); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRolloutOfADocument(t *testing.T) {
+	r := newLegacyRig(t, 0)
+	for name, spoil := range map[string]func(*snapshot.Issuer){
+		"no legacy":   func(d *snapshot.Issuer) { d.Legacy = nil },
+		"bad rollout": func(d *snapshot.Issuer) { d.Rollout.Cookie = "" },
+	} {
+		doc := r.issuer
+		copied := *doc.Rollout
+		doc.Rollout = &copied
+		spoil(&doc)
+		if built, err := build(doc, nil); err == nil || built != nil || !strings.Contains(err.Error(), "Incomplete") && !strings.Contains(err.Error(), "rollout") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A process that reaches no sessions takes the document all the same, and says so when it is asked.
+	built, err := build(r.issuer, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.document.Store(built)
+	r.want(r.exchangeSession(r.app.session("alice", 0)), http.StatusServiceUnavailable, CodeLegacyUnavailable)
+	r.want(r.login("alice", canary), http.StatusServiceUnavailable, CodeLegacyUnavailable)
+	doc := r.issuer
+	doc.Identity = []snapshot.IdentitySource{{Name: legacySource, Htpasswd: &snapshot.Htpasswd{Users: secret.NewText("x:y")}}}
+	if _, err := build(doc, nil); err == nil {
+		t.Error("a source can take the reserved name")
+	}
+}
