@@ -44,8 +44,12 @@ type logged struct {
 	all bytes.Buffer
 }
 
-func (l *logged) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.all.Write(p) }
-func (l *logged) String() string              { l.mu.Lock(); defer l.mu.Unlock(); return l.all.String() }
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(p)
+}
+func (l *logged) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.all.String() }
 
 // world is a keeper with what a test watches of it.
 type world struct {

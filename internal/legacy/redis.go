@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -21,13 +22,26 @@ import (
 
 // store is the session store of the application: how it is reached, and where a session is in it.
 type store struct {
-	client *goredis.Client
-	files  *webhook.Files
-	guard  *webhook.Guard
-	asked  string
+	files *webhook.Files
+	guard *webhook.Guard
+	asked string
 
+	address            string
+	db                 int
+	secure             bool
 	key, cookie, index string
+
+	mu     sync.Mutex
+	peer   *webhook.Peer // whose credentials client has
+	client *goredis.Client
 }
+
+// beQuiet keeps the library from writing lines of its own between those of the log; what fails is in our errors.
+var beQuiet = sync.OnceFunc(func() { goredis.SetLogger(quiet{}) })
+
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
 
 func openStore(k *Keeper, part string, c snapshot.LegacyRedis) (*store, error) {
 	address, db, secure, err := readRedisURL(c.URL)
@@ -49,26 +63,44 @@ func openStore(k *Keeper, part string, c snapshot.LegacyRedis) (*store, error) {
 	if !secure && !webhook.IsLoopback(c.URL) {
 		k.log.Warn("legacy_clear_text", "part", part, "url", c.URL)
 	}
+	beQuiet()
 	s := &store{
-		files: k.files(part, usernameFile, passwordFile, secretFile), asked: "the legacy session store", key: c.Key, cookie: c.Cookie, index: c.UserIndex,
+		files: k.files(part, usernameFile, passwordFile, secretFile), asked: "the legacy session store",
+		address: address, db: db, secure: secure, key: c.Key, cookie: c.Cookie, index: c.UserIndex,
 	}
 	s.guard = webhook.NewGuard(failures(s.asked), k.log.With("part", part))
-	s.client = goredis.NewClient(&goredis.Options{
-		Addr: address, DB: db, Protocol: 2, DisableIdentity: true, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-		Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return s.dial(ctx, network, address, secure)
-		},
-		CredentialsProviderContext: func(context.Context) (string, string, error) {
-			peer, err := s.files.Use()
-			if err != nil {
-				return "", "", err
-			}
-			return peer.Text(usernameFile).Reveal(), peer.Text(passwordFile).Reveal(), nil
-		},
+	return s, nil
+}
+
+// use returns the connections of today: new credentials get new ones, because Redis asks for them at the beginning only.
+func (s *store) use() (*goredis.Client, error) {
+	peer, err := s.files.Use()
+	if err != nil {
+		return nil, unavailable("credentials: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.peer != peer {
+		if old := s.client; old != nil {
+			time.AfterFunc(closeAfter, func() { _ = old.Close() })
+		}
+		s.peer, s.client = peer, s.connect(peer)
+	}
+	return s.client, nil
+}
+
+func (s *store) connect(peer *webhook.Peer) *goredis.Client {
+	dialer := &net.Dialer{Timeout: webhook.DefaultTimeout, KeepAlive: 15 * time.Second}
+	dial := dialer.DialContext
+	if s.secure {
+		dial = (&tls.Dialer{NetDialer: dialer, Config: peer.TLS.Clone()}).DialContext
+	}
+	return goredis.NewClient(&goredis.Options{
+		Addr: s.address, DB: s.db, Dialer: dial, Username: peer.Text(usernameFile).Reveal(), Password: peer.Text(passwordFile).Reveal(),
+		Protocol: 2, DisableIdentity: true, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		MaxRetries: -1, DialerRetries: 1, DialTimeout: webhook.DefaultTimeout, ReadTimeout: webhook.DefaultTimeout, WriteTimeout: webhook.DefaultTimeout,
 		ContextTimeoutEnabled: true, PoolSize: webhook.MaxInFlight, PoolTimeout: webhook.DefaultTimeout, MaxConcurrentDials: 8, ConnMaxIdleTime: 5 * time.Minute,
 	})
-	return s, nil
 }
 
 // readRedisURL reads redis://host:port/db, or rediss:// for TLS.
@@ -92,30 +124,24 @@ func readRedisURL(text string) (address string, db int, secure bool, err error) 
 	return net.JoinHostPort(u.Hostname(), port), db, u.Scheme == "rediss", nil
 }
 
-// dial connects, with TLS by the files as they are now.
-func (s *store) dial(ctx context.Context, network, address string, secure bool) (net.Conn, error) {
-	dialer := &net.Dialer{Timeout: webhook.DefaultTimeout, KeepAlive: 15 * time.Second}
-	if !secure {
-		return dialer.DialContext(ctx, network, address)
+func (s *store) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != nil {
+		_ = s.client.Close()
 	}
-	peer, err := s.files.Use()
-	if err != nil {
-		return nil, fmt.Errorf("credentials: %w", err)
-	}
-	return (&tls.Dialer{NetDialer: dialer, Config: peer.TLS.Clone()}).DialContext(ctx, network, address)
 }
 
-func (s *store) close() { _ = s.client.Close() }
-
 // do asks the store, bounded and behind the breaker.
-func (s *store) do(ctx context.Context, ask func(ctx context.Context) error) error {
+func (s *store) do(ctx context.Context, ask func(ctx context.Context, c *goredis.Client) error) error {
 	return s.guard.Do(func() error {
-		if _, err := s.files.Use(); err != nil {
-			return unavailable("credentials: %w", err)
+		c, err := s.use()
+		if err != nil {
+			return err
 		}
 		bounded, cancel := context.WithTimeout(ctx, webhook.DefaultTimeout)
 		defer cancel()
-		err := ask(bounded)
+		err = ask(bounded, c)
 		if err != nil && ctx.Err() != nil && !errors.Is(err, ErrInvalid) {
 			return fmt.Errorf("%w: %w", webhook.ErrLeft, ctx.Err())
 		}

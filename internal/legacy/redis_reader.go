@@ -48,19 +48,19 @@ func (r *redisReader) read(ctx context.Context, cookie secret.Text) (s Session, 
 	if err != nil {
 		return Session{}, err
 	}
-	err = r.do(ctx, func(ctx context.Context) (err error) {
+	err = r.do(ctx, func(ctx context.Context, c *goredis.Client) (err error) {
 		if r.format == HashFields {
-			s, err = r.readHash(ctx, key)
+			s, err = r.readHash(ctx, c, key)
 		} else {
-			s, err = r.readDocument(ctx, key)
+			s, err = r.readDocument(ctx, c, key)
 		}
 		return err
 	})
 	return s, err
 }
 
-func (r *redisReader) readDocument(ctx context.Context, key string) (Session, error) {
-	pipe := r.client.Pipeline()
+func (r *redisReader) readDocument(ctx context.Context, c *goredis.Client, key string) (Session, error) {
+	pipe := c.Pipeline()
 	text, ttl := pipe.GetRange(ctx, key, 0, maxDocument), pipe.PTTL(ctx, key) // one byte more than is allowed
 	if _, err := pipe.Exec(ctx); err != nil {
 		return Session{}, r.failed(err)
@@ -73,12 +73,12 @@ func (r *redisReader) readDocument(ctx context.Context, key string) (Session, er
 }
 
 // readHash reads the fields that count, and the large ones of them not at all: a cart beside the user is no matter.
-func (r *redisReader) readHash(ctx context.Context, key string) (Session, error) {
+func (r *redisReader) readHash(ctx context.Context, c *goredis.Client, key string) (Session, error) {
 	fields := []string{r.user.field, accessedField, idleField}
 	if r.hasRole {
 		fields = append(fields, r.role.field)
 	}
-	pipe := r.client.Pipeline()
+	pipe := c.Pipeline()
 	lengths := make([]*goredis.IntCmd, len(fields))
 	for i, field := range fields {
 		lengths[i] = pipe.HStrLen(ctx, key, field)
@@ -91,7 +91,7 @@ func (r *redisReader) readHash(ctx context.Context, key string) (Session, error)
 			return Session{}, r.unreadable(fmt.Errorf("a field has more than %d bytes", maxDocument))
 		}
 	}
-	pipe = r.client.Pipeline()
+	pipe = c.Pipeline()
 	values, ttl := pipe.HMGet(ctx, key, fields...), pipe.PTTL(ctx, key)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return Session{}, r.failed(err)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strings"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
 )
@@ -28,8 +30,8 @@ func (r *redisRevoker) revoke(ctx context.Context, cookie secret.Text) error {
 	if err != nil {
 		return err
 	}
-	return r.do(ctx, func(ctx context.Context) error {
-		if err := r.client.Del(ctx, key).Err(); err != nil {
+	return r.do(ctx, func(ctx context.Context, c *goredis.Client) error {
+		if err := c.Del(ctx, key).Err(); err != nil {
 			return r.failed(err)
 		}
 		return nil
@@ -44,13 +46,13 @@ func (r *redisRevoker) revokeUser(ctx context.Context, user string) error {
 	index := strings.Replace(r.index, "{user}", user, 1)
 	var cursor uint64
 	for seen := 0; seen <= maxSessions; {
-		err := r.do(ctx, func(ctx context.Context) error {
-			members, next, err := r.client.SScan(ctx, index, cursor, "", scanAtOnce).Result()
+		err := r.do(ctx, func(ctx context.Context, c *goredis.Client) error {
+			members, next, err := c.SScan(ctx, index, cursor, "", scanAtOnce).Result()
 			if err != nil {
 				return r.failed(err)
 			}
 			cursor, seen = next, seen+len(members)+1
-			return r.remove(ctx, index, members)
+			return r.remove(ctx, c, index, members)
 		})
 		if err != nil || cursor == 0 {
 			return err
@@ -59,11 +61,11 @@ func (r *redisRevoker) revokeUser(ctx context.Context, user string) error {
 	return unavailable("the user has more than %d sessions: call again", maxSessions)
 }
 
-func (r *redisRevoker) remove(ctx context.Context, index string, members []string) error {
+func (r *redisRevoker) remove(ctx context.Context, c *goredis.Client, index string, members []string) error {
 	if len(members) == 0 {
 		return nil
 	}
-	pipe := r.client.Pipeline()
+	pipe := c.Pipeline()
 	names := make([]any, len(members))
 	for i, member := range members {
 		pipe.Del(ctx, r.keyFor(memberID(member)))
