@@ -19,7 +19,7 @@ import (
 const (
 	aloneWait    = feed.AskWithin + 100*time.Millisecond
 	besideWait   = 100 * time.Millisecond
-	answerMargin = 20 * time.Millisecond
+	answerMargin = 50 * time.Millisecond
 )
 
 // judged is what the credentials of a request are worth together, with what is counted and announced beside it.
@@ -56,7 +56,7 @@ func (a *Authorizer) judge(ctx context.Context, edge *Edge, q question, now time
 	switch {
 	case j.user == "":
 		j.user = session.user
-	case session.Outcome == policy.Valid && session.User != jwt.User:
+	case j.Reason == policy.ConflictingCredentials:
 		j.other = session.User
 	}
 	j.announce = session.announce && jwt.Outcome != policy.Valid

@@ -18,6 +18,8 @@ type metrics struct {
 	staleDecisions prometheus.Counter
 	refused        *prometheus.CounterVec
 	questions      *prometheus.CounterVec
+	byToken        prometheus.Counter
+	bySession      prometheus.Counter
 }
 
 func newMetrics(registry *prometheus.Registry) *metrics {
@@ -32,7 +34,7 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		}, []string{"protocol", "result", "reason"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "keyturn_check_duration_seconds", Help: "Time from the read question to the decision.",
-			Buckets: []float64{.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, .2},
+			Buckets: []float64{.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, .2, .5, 2},
 		}, []string{"protocol"}),
 		staleDecisions: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "keyturn_stale_decisions_total", Help: "Decisions made with revocations out of date, under AllowUntilExpiry.",
@@ -44,6 +46,10 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 	m.questions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyturn_session_questions_total", Help: "Questions to the token service about legacy sessions, by what came of them.",
 	}, []string{"result"})
+	authorized := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyturn_authorized_total", Help: "Allowed requests by the credential that authorized them.",
+	}, []string{"credential"})
+	m.byToken, m.bySession = authorized.WithLabelValues(string(policy.MethodJWT)), authorized.WithLabelValues(string(policy.MethodSession))
 	for _, result := range []string{"valid", "invalid", "unavailable", "busy"} {
 		m.questions.WithLabelValues(result)
 	}
@@ -51,7 +57,7 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 	for _, reason := range []string{"Undecodable", "WrongFormat", "EpochFell", "KeyMismatch", "Incomplete", "WrongTokenService"} {
 		m.refused.WithLabelValues(reason)
 	}
-	registry.MustRegister(m.decisions, m.latency, m.staleDecisions, m.refused, m.questions)
+	registry.MustRegister(m.decisions, m.latency, m.staleDecisions, m.refused, m.questions, authorized)
 	return m
 }
 
@@ -88,6 +94,11 @@ func (m *metrics) decided(protocol string, d policy.Decision, took time.Duration
 	result := "deny"
 	if d.Allow {
 		result = "allow"
+		if d.Method == policy.MethodSession {
+			m.bySession.Inc()
+		} else {
+			m.byToken.Inc()
+		}
 	}
 	m.decisions.WithLabelValues(protocol, result, string(d.Reason)).Inc()
 	m.latency.WithLabelValues(protocol).Observe(took.Seconds())

@@ -41,7 +41,7 @@ func WithSession(jwt, session Credential) Credential {
 	case doubled:
 		return session
 	case jwt.Outcome == Valid:
-		if session.Outcome == Valid && session.User != jwt.User {
+		if session.Outcome == Valid && session.User != "" && session.User != jwt.User {
 			return Credential{Outcome: Invalid, Reason: ConflictingCredentials}
 		}
 		return jwt
