@@ -163,18 +163,21 @@ func (p place) user(document []byte) (string, error) {
 // role returns a role: a text, or the first of a list of texts; empty if there is none.
 func (p place) role(document []byte) (string, error) {
 	value, err := p.read(document)
-	if errors.Is(err, errAbsent) {
+	switch {
+	case errors.Is(err, errAbsent):
 		return "", nil
+	case err != nil:
+		return "", err
 	}
-	if err == nil && value[0] == '[' {
+	if value[0] == '[' {
 		var all []json.RawMessage
-		if json.Unmarshal(value, &all) != nil || len(all) == 0 {
+		if err := json.Unmarshal(value, &all); err != nil {
+			return "", errors.New("the role is not JSON")
+		}
+		if len(all) == 0 {
 			return "", nil
 		}
 		value = bytes.TrimSpace(all[0])
-	}
-	if err != nil {
-		return "", err
 	}
 	var role string
 	if json.Unmarshal(value, &role) != nil || value[0] != '"' || role != "" && !identity.IsRole(role) {

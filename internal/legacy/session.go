@@ -16,11 +16,11 @@ import (
 const MaxCookieBytes = 4096
 
 var (
-	// ErrInvalid: there is no such session, it has expired, or nobody is logged in by it.
+	// ErrInvalid says that there is no such session, it has expired, or nobody is logged in by it.
 	ErrInvalid = errors.New("the legacy session is not valid")
-	// ErrUnavailable: the application, or its session store, could not be asked, or cannot be understood.
+	// ErrUnavailable says that the application, or its session store, could not be asked, or cannot be understood.
 	ErrUnavailable = errors.New("legacy sessions cannot be checked")
-	// ErrNoIssuer: no issuer is configured, or the user is not one of the legacy application's.
+	// ErrNoIssuer says that no issuer is configured, or the user is not one of the legacy application's.
 	ErrNoIssuer = errors.New("nobody makes legacy sessions for this user")
 )
 
