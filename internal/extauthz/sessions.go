@@ -21,12 +21,13 @@ const (
 	revokedLife = time.Second
 )
 
-// Bounds. Good and bad answers are kept apart, so that made-up cookies push no good answer out.
+// Bounds. Made-up cookies push no good answer out, and do not keep sessions that were good a moment ago from being asked
+// about again: each has its own share.
 const (
 	maxGood  = 40_000
 	maxBad   = 10_000
-	maxCalls = 4096 // questions that anybody waits for
-	maxAsked = 128  // questions that are on their way
+	maxCalls = 4096 // questions about strangers that wait or are on their way; with those about others, twice as many
+	maxAsked = 64   // questions of either sort that are on their way
 )
 
 var errSessionsBusy = errors.New("too many questions about legacy sessions")
@@ -44,7 +45,9 @@ type sessions struct {
 	good  map[string]verdict
 	bad   map[string]verdict
 	calls map[string]*call
-	slots chan struct{}
+	// regulars and strangers are the places of the questions on their way: about sessions that were good when last asked
+	// about, and about others.
+	regulars, strangers chan struct{}
 }
 
 // verdict is one answer. The zero value is a session that is not good.
@@ -67,7 +70,7 @@ type call struct {
 func newSessions(from Revocations, now func() time.Time, asked func(string)) *sessions {
 	return &sessions{
 		ask: from.Ask, list: from.List, now: now, asked: asked,
-		good: map[string]verdict{}, bad: map[string]verdict{}, calls: map[string]*call{}, slots: make(chan struct{}, maxAsked),
+		good: map[string]verdict{}, bad: map[string]verdict{}, calls: map[string]*call{}, regulars: make(chan struct{}, maxAsked), strangers: make(chan struct{}, maxAsked),
 	}
 }
 
@@ -84,14 +87,18 @@ func (s *sessions) of(ctx context.Context, hash string, cookie secret.Text, wait
 	last = verdict{user: last.user}
 	c, found := s.calls[hash]
 	if !found {
-		if len(s.calls) >= maxCalls {
+		slots, most := s.strangers, maxCalls
+		if _, regular := s.good[hash]; regular {
+			slots, most = s.regulars, 2*maxCalls
+		}
+		if len(s.calls) >= most {
 			s.mu.Unlock()
 			s.asked("busy")
 			return last, errSessionsBusy
 		}
 		c = &call{done: make(chan struct{})}
 		s.calls[hash] = c
-		go s.fly(context.WithoutCancel(ctx), hash, cookie, c)
+		go s.fly(context.WithoutCancel(ctx), hash, cookie, c, slots)
 	}
 	s.mu.Unlock()
 	timer := time.NewTimer(wait)
@@ -119,7 +126,7 @@ func (s *sessions) known(hash string) (verdict, bool) {
 }
 
 // fly asks, and keeps the answer.
-func (s *sessions) fly(ctx context.Context, hash string, cookie secret.Text, c *call) {
+func (s *sessions) fly(ctx context.Context, hash string, cookie secret.Text, c *call, slots chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, feed.AskWithin)
 	defer cancel()
 	defer func() {
@@ -131,8 +138,8 @@ func (s *sessions) fly(ctx context.Context, hash string, cookie secret.Text, c *
 		close(c.done)
 	}()
 	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
 		c.verdict, c.err = s.question(ctx, cookie)
 	case <-ctx.Done():
 		c.err = errSessionsBusy

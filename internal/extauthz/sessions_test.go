@@ -87,8 +87,8 @@ func TestSessionsAreRemembered(t *testing.T) {
 	if v, err := a.get(t, "x"); err == nil || v.valid || v.user != "ann" {
 		t.Errorf("down, and it was ann's: %+v %v", v, err)
 	}
-	if len(a.calls) != 0 || len(a.slots) != 0 {
-		t.Errorf("%d calls and %d slots are left", len(a.calls), len(a.slots))
+	if len(a.calls) != 0 || len(a.strangers) != 0 || len(a.regulars) != 0 {
+		t.Errorf("%d calls and %d places are left", len(a.calls), len(a.strangers)+len(a.regulars))
 	}
 }
 
@@ -149,7 +149,10 @@ func TestSessionsAreBounded(t *testing.T) {
 func TestQuestionsAreBounded(t *testing.T) {
 	release := make(chan struct{})
 	var atOnce, most atomic.Int64
-	a := newAsking(func(context.Context, string) (feed.SessionAnswer, error) {
+	a := newAsking(func(_ context.Context, cookie string) (feed.SessionAnswer, error) {
+		if cookie == "regular" {
+			return feed.SessionAnswer{Valid: true, User: "ann"}, nil
+		}
 		n := atOnce.Add(1)
 		defer atOnce.Add(-1)
 		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
@@ -157,6 +160,9 @@ func TestQuestionsAreBounded(t *testing.T) {
 		<-release
 		return feed.SessionAnswer{Valid: true, User: "ann"}, nil
 	})
+	if _, err := a.get(t, "regular"); err != nil {
+		t.Fatal(err)
+	}
 	for i := range maxCalls {
 		cookie := fmt.Sprint(i)
 		if _, err := a.of(t.Context(), revocation.LegacyHash(cookie), secret.NewText(cookie), 0); !errors.Is(err, context.DeadlineExceeded) {
@@ -165,6 +171,10 @@ func TestQuestionsAreBounded(t *testing.T) {
 	}
 	if _, err := a.get(t, "one more"); !errors.Is(err, errSessionsBusy) {
 		t.Errorf("one more: %v", err)
+	}
+	a.clock.forward(sessionLife)
+	if v, err := a.get(t, "regular"); err != nil || !v.valid || a.feed.asked.Load() < 2 {
+		t.Errorf("strangers keep a session from being asked about again: %v", err)
 	}
 	close(release)
 	eventually(t, "all answered", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return len(a.calls) == 0 })
