@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -146,6 +147,25 @@ func (s *Server) write(path, text string, more ...string) error {
 // Run starts the server again after [Server.Kill] or [Server.Halt], on the same port with the same data, and waits
 // until it answers.
 func (s *Server) Run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		began := len(s.Log())
+		err := s.run(ctx)
+		// The processes of a server that was killed hold its memory until they have noticed.
+		if err == nil || ctx.Err() != nil || !strings.Contains(s.Log()[began:], "pre-existing shared memory block") {
+			return err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// run starts the server once.
+func (s *Server) run(ctx context.Context) error {
 	logFile, err := os.OpenFile(s.file("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -157,8 +177,6 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.process, err = process.Start(cmd); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -13,14 +13,13 @@ import (
 // leaseKept is how long a lease that ran out is kept.
 const leaseKept = "interval '1 minute'"
 
-// PutLease implements [store.Leases]. It is flushed, but waits for no standby: who takes over is another server, and
-// [store.LeaseTable] says since when it is known.
+// PutLease implements [store.Leases]. It waits for the standbys that revocations wait for: a primary that is cut off from
+// them would go on granting leases to edges that hear of no revocation any more.
 func (s *Store) PutLease(ctx context.Context, edge string, applied uint64, length time.Duration) error {
 	return s.do(ctx, false, func(ctx context.Context, c *call) error {
 		c.repeatable = true
 		return c.commit(ctx, func(b *pgx.Batch) {
 			b.Queue("BEGIN")
-			b.Queue("SET LOCAL synchronous_commit = local")
 			b.Queue(`INSERT INTO leases (edge, applied, until) VALUES ($1, $2, clock_timestamp() + $3 * interval '1 microsecond')
 				ON CONFLICT (edge) DO UPDATE SET applied = excluded.applied, until = excluded.until`,
 				[]byte(edge), signed(applied), length.Microseconds())

@@ -26,8 +26,8 @@
 // too few answer, it may be there or not; doing it again is harmless and asks the replicas again.
 //
 // A primary that is cut off from its replicas goes on for the token services that are cut off with it: they acknowledge no
-// revocation, but refresh, and renew the leases of their edges, which hear of no revocation from the other side meanwhile.
-// Neither waits for a replica. Set min-replicas-to-write 1 where that matters: then both are refused there.
+// revocation and renew no lease of an edge, so these edges know that they may be behind; but they refresh, which waits for
+// no replica. Set min-replicas-to-write 1 where that matters: then it is refused there.
 //
 // The server's user needs, for keys and channels {prefix}:*,
 //

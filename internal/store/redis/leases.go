@@ -8,9 +8,10 @@ import (
 	"github.com/keyturn/keyturn/internal/store"
 )
 
-// PutLease implements [store.Leases].
+// PutLease implements [store.Leases]. Where replicas must acknowledge revocations, they must acknowledge leases too: a
+// primary that is cut off from them would go on granting leases to edges that hear of no revocation any more.
 func (s *Store) PutLease(ctx context.Context, edge string, applied uint64, length time.Duration) error {
-	_, err := s.run(ctx, scriptLease, nil, "", "put", edge, strconv.FormatUint(applied, 10), max(length, 0).Milliseconds())
+	_, err := s.run(ctx, scriptLease, func([]any) bool { return true }, "", "put", edge, strconv.FormatUint(applied, 10), max(length, 0).Milliseconds())
 	return err
 }
 

@@ -71,7 +71,7 @@ func (sc *script) run(ctx context.Context, c caller, keys []string, args []any) 
 	return reply, err
 }
 
-// run does one operation: a script, and where revoked says so of its reply, WAIT for the replicas.
+// run does one operation: a script, and where revoked, unless nil, says so of its reply, WAIT for the replicas.
 func (s *Store) run(ctx context.Context, sc *script, revoked func(reply []any) bool, key string, args ...any) ([]any, error) {
 	s.open.RLock()
 	defer s.open.RUnlock()
@@ -209,10 +209,10 @@ func (s *Store) replicated(ctx context.Context, conn *goredis.Conn) error {
 	limit = max(limit, time.Millisecond) // 0 would wait for ever
 	n, err := conn.Wait(ctx, s.config.Replicas, limit).Result()
 	if err != nil {
-		return fmt.Errorf("the revocation is written, but whether replicas have it is not known: %w", err)
+		return fmt.Errorf("it is written, but whether replicas have it is not known: %w", err)
 	}
 	if n < int64(s.config.Replicas) {
-		return fmt.Errorf("the revocation is written, but %d replicas have it and %d must: it may be lost in a failover; see why the replicas lag, or lower replicas in the store's URL", n, s.config.Replicas)
+		return fmt.Errorf("it is written, but %d replicas have it and %d must: it may be lost in a failover; see why the replicas lag, or lower replicas in the store's URL", n, s.config.Replicas)
 	}
 	return nil
 }
