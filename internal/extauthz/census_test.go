@@ -53,6 +53,10 @@ func TestCensus(t *testing.T) {
 			count(full, fmt.Sprint(i), uint64(who))
 		}
 	}
+	count(full, "63", 1)
+	if lines := told(full); len(lines) != censusLines || lines[0] != (CensusLine{"63", crowd + 1}) || lines[1].Value != "0" || lines[2].Value != "1" {
+		t.Errorf("not by the number of requests, then by value: %v", lines[:3])
+	}
 	count(full, "new", 1)
 	if len(full) != censusLines || full["new"] != nil {
 		t.Error("a value that many use was pushed out")

@@ -259,6 +259,20 @@ func TestNoRolloutNoQuestion(t *testing.T) {
 	}
 }
 
+// The policy tells which claims the application hears, whoever says them.
+func TestRoleOfASessionIsToldByPolicyOnly(t *testing.T) {
+	w := newLegacyWorld(t)
+	if out := w.decide(t.Context(), byCookie("ann.1")); out.Role != "buyer" {
+		t.Errorf("role %q", out.Role)
+	}
+	doc := legacyDocument(3)
+	doc.Claims = []string{"user_id"}
+	w.put(t, doc)
+	if out := w.decide(t.Context(), byCookie("ann.1")); !out.Allow || out.User != "ann" || out.Role != "" {
+		t.Errorf("%+v", out.Decision)
+	}
+}
+
 func TestAnnouncementByEnvoy(t *testing.T) {
 	w := newLegacyWorld(t, stages["deprecated"])
 	answer, err := checker{a: w.Authorizer}.Check(atLoopback(t), (&envoy{extensions: map[string]string{PolicyExtension: "-/default"}}).request(get(header{"Cookie", legacyName + "=ann.1"})))
