@@ -9,7 +9,7 @@ type Stage int
 const (
 	// Migrating: both credentials are accepted; the cohort decides what is issued.
 	Migrating Stage = iota
-	// Deprecated: both are still accepted, but everybody gets JWTs, and answers to sessions say when they end.
+	// Deprecated follows it: both are still accepted, but everybody gets JWTs, and answers to sessions say when they end.
 	Deprecated
 	// Sunset: sessions are refused.
 	Sunset

@@ -55,24 +55,9 @@ func (s *Service) doLogout(w http.ResponseWriter, r *http.Request) (string, *Pro
 	if p != nil {
 		return "invalid", p
 	}
-	var found credentials
-	if text, given := body["refresh_token"]; given {
-		if p := s.resolveRefresh(r.Context(), text, now, &found); p != nil {
-			return "unavailable", p
-		}
-	}
-	if !carried.refresh.Empty() {
-		if p := s.resolveRefresh(r.Context(), carried.refresh, now, &found); p != nil {
-			return "unavailable", p
-		}
-	}
-	if text, given := body["access_token"]; given {
-		found.addAccess(doc, now, text)
-	}
-	for _, text := range []secret.Text{bearer, carried.access} {
-		if !text.Empty() {
-			found.addAccess(doc, now, text)
-		}
+	found, p := s.collect(r.Context(), doc, now, carried, body, bearer)
+	if p != nil {
+		return "unavailable", p
 	}
 	if !cookie.Empty() {
 		if p := doc.checkAlone(r, found.shown-carried.count()); p != nil {
@@ -94,6 +79,29 @@ func (s *Service) doLogout(w http.ResponseWriter, r *http.Request) (string, *Pro
 		return "invalid", p
 	}
 	return s.end(w, r, doc, now, ended{sessions: found.sessions, byCookie: carried.any()})
+}
+
+// collect resolves every token that a logout shows.
+func (s *Service) collect(ctx context.Context, doc *Document, now time.Time, carried shownCookies, body map[string]secret.Text, bearer secret.Text) (found credentials, p *Problem) {
+	if text, given := body["refresh_token"]; given {
+		if p := s.resolveRefresh(ctx, text, now, &found); p != nil {
+			return found, p
+		}
+	}
+	if !carried.refresh.Empty() {
+		if p := s.resolveRefresh(ctx, carried.refresh, now, &found); p != nil {
+			return found, p
+		}
+	}
+	if text, given := body["access_token"]; given {
+		found.addAccess(doc, now, text)
+	}
+	for _, text := range []secret.Text{bearer, carried.access} {
+		if !text.Empty() {
+			found.addAccess(doc, now, text)
+		}
+	}
+	return found, nil
 }
 
 func (s *Service) revoke(w http.ResponseWriter, r *http.Request, doc *Document, now time.Time, sessions []session) (string, *Problem) {
