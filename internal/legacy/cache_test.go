@@ -265,3 +265,22 @@ func TestNewSnapshots(t *testing.T) {
 		t.Error(w.log)
 	}
 }
+
+// The answer to a question from before a revocation is not remembered.
+func TestALateAnswerIsNotRemembered(t *testing.T) {
+	g := newGate()
+	s := newWorld(t).source(t, byHTTP(serve(t, g.ServeHTTP)))
+	before := make(chan error, 1)
+	go func() { _, err := s.Validate(t.Context(), text("a")); before <- err }()
+	<-g.arrived
+	if err := s.Revoke(t.Context(), text("a")); err != nil {
+		t.Fatal(err)
+	}
+	close(g.release)
+	if err := <-before; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Validate(t.Context(), text("a")); err != nil || g.asked.Load() != 2 {
+		t.Errorf("%v, asked %d times", err, g.asked.Load())
+	}
+}
