@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 	"github.com/keyturn/keyturn/internal/rollout"
@@ -21,7 +22,7 @@ func (s *rolloutStep) why(policy rollout.Policy) string {
 	default:
 		before := "the A/A check"
 		if n := state.Position - 2; n >= 0 && n < len(policy.Steps) {
-			before = fmt.Sprintf("%s at %d%%", policy.Steps[n].Bake, policy.Steps[n].Percent)
+			before = fmt.Sprintf("%s at %d%%", duration.HumanDuration(policy.Steps[n].Bake), policy.Steps[n].Percent)
 		}
 		return fmt.Sprintf("%s and the guard: %s", before, compared(state.Judged))
 	}

@@ -225,7 +225,7 @@ func sumUpRollout(conds conditions, err error, deleting bool) {
 		return
 	}
 	if deleting {
-		conds.bad(ready, keyturnv1alpha1.ReasonInUse, "deletion waits for the sunset, and the rollout goes on: without it legacy sessions would be refused; "+
+		conds.bad(ready, keyturnv1alpha1.ReasonSessionsInUse, "deletion waits for the sunset, and the rollout goes on: without it legacy sessions would be refused; "+
 			"to end them now: kubectl annotate aro NAME %s=true", keyturnv1alpha1.AnnotationEndSessions)
 		return
 	}

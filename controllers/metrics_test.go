@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
@@ -82,20 +84,35 @@ func TestMetrics(t *testing.T) {
 		"keyturn_signingkeyset_replicas": 3, "keyturn_signingkeyset_replicas_loaded": 3,
 		"keyturn_tokenservice_condition Ready": 1, "keyturn_tokenservice_condition StoreReachable": 1,
 	})
-	values, types := gathered(t, w.ns)
+	values, _ := gathered(t, w.ns)
 	if at := values["keyturn_signingkeyset_next_transition_timestamp_seconds Active"]; at < began+24*3600 {
 		t.Errorf("the next activation is announced for %v, %v after now", at, at-began)
 	}
-	if want := documentedMetrics(t); !maps.Equal(types, want) {
-		t.Errorf("docs/metrics.md lists\n%v\nthe manager exposes\n%v", want, types)
-	}
-
 	w.step(25 * 3600e9)
 	w.request("now")
 	expect("rotated", map[string]float64{
 		"keyturn_signingkeyset_transitions_total Active": 2, "keyturn_signingkeyset_keys Retiring": 1,
 		"keyturn_signingkeyset_active_since_timestamp_seconds": began + 25*3600,
 	})
+	aro := w.newRollout()
+	end := w.clock.Now().Add(90 * 24 * time.Hour)
+	aro.Spec.Deprecation = &keyturnv1alpha1.DeprecationSpec{At: metav1.NewTime(end.Add(-30 * 24 * time.Hour))}
+	aro.Spec.Sunset = &keyturnv1alpha1.SunsetSpec{At: metav1.NewTime(end)}
+	w.create(aro)
+	w.rolledTo(0)
+	w.minute(calm(750))
+	w.rolledTo(10)
+	expect("a step was taken", map[string]float64{
+		"keyturn_rollout_percent": 10, "keyturn_rollout_step": 1, "keyturn_rollout_legacy_ratio": 0.75, "keyturn_rollout_guard_failures": 0,
+		"keyturn_rollout_since_timestamp_seconds": float64(w.clock.Now().Unix()), "keyturn_rollout_sunset_timestamp_seconds": float64(end.Unix()),
+		"keyturn_rollout_stage Migrating": 1, "keyturn_rollout_stage Sunset": 0, "keyturn_rollout_condition InForce": 1,
+		"keyturn_rollout_changes_total Promoted": 1, "keyturn_rollout_changes_total RolledBack": 0,
+	})
+	_, types := gathered(t, w.ns)
+	if want := documentedMetrics(t); !maps.Equal(types, want) {
+		t.Errorf("docs/metrics.md lists\n%v\nthe manager exposes\n%v", want, types)
+	}
+	w.remove(w.newRollout())
 	w.remove(&keyturnv1alpha1.TokenService{ObjectMeta: w.meta(serviceName)})
 	w.remove(&keyturnv1alpha1.SigningKeySet{ObjectMeta: w.meta(setName)})
 	w.eventually("nothing is left of what was deleted", func() string {

@@ -3,6 +3,7 @@ package controllers
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -22,8 +23,12 @@ func axe(at int64, after bool) *guillotine {
 // judgement and promotion, the two documents, and the statuses after. No step is lost, none is taken twice, and none without
 // evidence.
 func TestKilledRollout(t *testing.T) {
+	all := os.Getenv("KEYTURN_SOAK") == "1" // otherwise every other one
 	for _, after := range []bool{false, true} {
 		for at := int64(1); at <= 8; at++ {
+			if !all && after == (at%2 == 0) {
+				continue
+			}
 			t.Run(fmt.Sprintf("write %d after %t", at, after), func(t *testing.T) {
 				w := newWorld(t)
 				w.declare()

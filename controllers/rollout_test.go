@@ -307,7 +307,7 @@ func TestRolloutDeletion(t *testing.T) {
 	w := newWorld(t)
 	moving(w)
 	w.remove(w.newRollout())
-	found := w.sees(keyturnv1alpha1.ConditionReady, metav1.ConditionFalse, keyturnv1alpha1.ReasonInUse)
+	found := w.sees(keyturnv1alpha1.ConditionReady, metav1.ConditionFalse, keyturnv1alpha1.ReasonSessionsInUse)
 	if !strings.Contains(found.Message, keyturnv1alpha1.AnnotationEndSessions) {
 		t.Errorf("message %q", found.Message)
 	}

@@ -103,6 +103,7 @@ const (
 //	SunsetReached        RollbackSafe=False, Event              nothing: the sessions have ended
 //	SunsetWaits          Event                                  find out who still uses sessions
 //	CommandRefused       Event                                  the annotation cannot be understood: see its message
+//	SessionsInUse        Ready=False                            deletion waits: its message says how to end the sessions now
 //	SessionsEnded        Event                                  the rollout was deleted: sessions are refused
 const (
 	ReasonReady                  = "Ready"
@@ -158,5 +159,6 @@ const (
 	ReasonSunsetReached          = "SunsetReached"
 	ReasonSunsetWaits            = "SunsetWaits"
 	ReasonCommandRefused         = "CommandRefused"
+	ReasonSessionsInUse          = "SessionsInUse"
 	ReasonSessionsEnded          = "SessionsEnded"
 )

@@ -110,12 +110,21 @@ func (k *kube) version(cmd *cobra.Command, clientOnly bool) error {
 
 // completeSets completes the name of a SigningKeySet.
 func (k *kube) completeSets(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return k.complete(cmd, args, (*plugin.Session).SetNames)
+}
+
+// completeRollouts completes the name of an AuthRollout.
+func (k *kube) completeRollouts(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return k.complete(cmd, args, (*plugin.Session).RolloutNames)
+}
+
+func (k *kube) complete(cmd *cobra.Command, args []string, all func(*plugin.Session, context.Context) []string) ([]string, cobra.ShellCompDirective) {
 	var names []string
 	if len(args) == 0 {
 		_ = k.run(cmd, true, func(ctx context.Context, s *plugin.Session) error {
 			ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 			defer cancel()
-			names = s.SetNames(ctx)
+			names = all(s, ctx)
 			return nil
 		})
 	}

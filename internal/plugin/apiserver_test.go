@@ -58,6 +58,8 @@ func TestOnAnAPIServer(t *testing.T) {
 			"keys":      func() error { return c.Keys(c.ctx, KeysOptions{}) },
 			"keys main": func() error { return c.Keys(c.ctx, KeysOptions{Set: "main"}) },
 			"status":    func() error { return c.Status(c.ctx, false) },
+			"rollout":   func() error { return c.RolloutStatus(c.ctx, "", false) },
+			"promote":   func() error { return c.RolloutCommand(c.ctx, RolloutOptions{Name: "web", Action: "promote"}) },
 			"rotate":    func() error { return c.Rotate(c.ctx, RotateOptions{Set: "main"}) },
 			"user list": func() error { return c.ListUsers(c.ctx, UserScope{}) },
 		} {
@@ -72,6 +74,7 @@ func TestOnAnAPIServer(t *testing.T) {
 	}
 	connect(t, c, config)
 	createAll(t, c)
+	t.Run("rollout", func(t *testing.T) { testRolloutOnServer(t, c, config) })
 	t.Run("rights", func(t *testing.T) { testRights(t, c, config) })
 	t.Run("rotate", func(t *testing.T) { testRotateOnServer(t, c) })
 	t.Run("users", func(t *testing.T) { testUsersOnServer(t, c) })
@@ -88,7 +91,7 @@ func connect(t *testing.T, c *call, config *rest.Config) {
 func createAll(t *testing.T, c *call) {
 	t.Helper()
 	objects := []client.Object{
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "demo"}}, settledSet(), healthyService(), webPolicy(), usersSecret(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "demo"}}, settledSet(), healthyService(), webPolicy(), bakingRollout(), usersSecret(),
 	}
 	for _, object := range objects {
 		wanted := object.DeepCopyObject().(client.Object)

@@ -42,10 +42,14 @@ var negative = []string{
 	v1alpha1.ConditionRotationOverdue, v1alpha1.ConditionClockSkewed, v1alpha1.ConditionRestoreDetected, v1alpha1.ConditionKeyMaterialLost,
 }
 
+// neutral are the condition types of which neither state is a problem.
+var neutral = []string{v1alpha1.ConditionProgressing, v1alpha1.ConditionRollbackSafe}
+
 // warnings are the condition types without which everything still works.
 var warnings = []string{
 	v1alpha1.ConditionPublished, v1alpha1.ConditionStandbyReady, v1alpha1.ConditionRotationOverdue, v1alpha1.ConditionClockSkewed,
 	v1alpha1.ConditionRestoreDetected, v1alpha1.ConditionClientAddressKnown, v1alpha1.ConditionKeysLoaded,
+	v1alpha1.ConditionInForce, v1alpha1.ConditionGuardPassing,
 }
 
 func setProblems(set *v1alpha1.SigningKeySet) []Problem {
@@ -109,7 +113,8 @@ func fine(c *metav1.Condition) bool {
 	if slices.Contains(negative, c.Type) {
 		return c.Status == metav1.ConditionFalse
 	}
-	return c.Status == metav1.ConditionTrue
+	young := c.Type == v1alpha1.ConditionGuardPassing && c.Reason == v1alpha1.ReasonTooFewSamples
+	return c.Status == metav1.ConditionTrue || young || slices.Contains(neutral, c.Type)
 }
 
 func repeats(c *metav1.Condition, all []metav1.Condition) bool {

@@ -19,6 +19,7 @@ type StatusReport struct {
 	Sets      []SetReport     `json:"sets"`
 	Services  []ServiceReport `json:"services"`
 	Policies  []PolicyReport  `json:"policies"`
+	Rollouts  []RolloutReport `json:"rollouts"`
 }
 
 // ServiceReport is one TokenService.
@@ -59,18 +60,19 @@ func (s *Session) statusReport(ctx context.Context) (StatusReport, error) {
 	var sets v1alpha1.SigningKeySetList
 	var services v1alpha1.TokenServiceList
 	var policies v1alpha1.TokenPolicyList
-	for _, list := range []client.ObjectList{&sets, &services, &policies} {
+	var rollouts v1alpha1.AuthRolloutList
+	for _, list := range []client.ObjectList{&sets, &services, &policies, &rollouts} {
 		if err := s.Client.List(ctx, list, client.InNamespace(s.Namespace)); err != nil {
 			return StatusReport{}, err
 		}
 	}
-	return NewStatusReport(s.Namespace, sets.Items, services.Items, policies.Items), nil
+	return NewStatusReport(s.Namespace, sets.Items, services.Items, policies.Items, rollouts.Items...), nil
 }
 
 // NewStatusReport makes a report of objects.
-func NewStatusReport(namespace string, sets []v1alpha1.SigningKeySet, services []v1alpha1.TokenService, policies []v1alpha1.TokenPolicy) StatusReport {
+func NewStatusReport(namespace string, sets []v1alpha1.SigningKeySet, services []v1alpha1.TokenService, policies []v1alpha1.TokenPolicy, rollouts ...v1alpha1.AuthRollout) StatusReport {
 	r := StatusReport{
-		Namespace: namespace, Problems: []Problem{}, Sets: []SetReport{}, Services: []ServiceReport{}, Policies: []PolicyReport{},
+		Namespace: namespace, Problems: []Problem{}, Sets: []SetReport{}, Services: []ServiceReport{}, Policies: []PolicyReport{}, Rollouts: []RolloutReport{},
 	}
 	for i := range services {
 		tsvc := &services[i]
@@ -95,6 +97,11 @@ func NewStatusReport(namespace string, sets []v1alpha1.SigningKeySet, services [
 			Audiences: p.Spec.AccessToken.Audiences, UsedBy: p.Status.UsedBy,
 		})
 	}
+	for i := range rollouts {
+		rollout := NewRolloutReport(&rollouts[i])
+		r.Problems = append(r.Problems, rollout.Problems...)
+		r.Rollouts = append(r.Rollouts, rollout)
+	}
 	gravestFirst(r.Problems)
 	return r
 }
@@ -104,7 +111,7 @@ func drawStatus(s Screen, r *StatusReport, wide bool, now time.Time) string {
 	if r.Namespace == "" {
 		where = "all namespaces"
 	}
-	if len(r.Sets)+len(r.Services)+len(r.Policies) == 0 {
+	if len(r.Sets)+len(r.Services)+len(r.Policies)+len(r.Rollouts) == 0 {
 		return fmt.Sprintf("Nothing of Keyturn in %s.\n", where)
 	}
 	var b strings.Builder
@@ -116,6 +123,7 @@ func drawStatus(s Screen, r *StatusReport, wide bool, now time.Time) string {
 		table *table
 	}{
 		{"SIGNING KEY SETS", setTable(s, r.Sets, now)}, {"TOKEN SERVICES", serviceTable(r.Services, wide)}, {"TOKEN POLICIES", policyTable(r.Policies)},
+		{"ROLLOUTS", rolloutTable(r.Rollouts)},
 	} {
 		if len(part.table.rows) == 0 {
 			continue
