@@ -288,11 +288,14 @@ func (r *replicas) storeDown(edge *feed.Client, s server, dir string) {
 		for path, body := range map[string]map[string]string{"/auth/login": alice, "/auth/refresh": refresh, "/auth/logout": refresh} {
 			r.post(at, path, body, http.StatusServiceUnavailable)
 		}
-		if code, body := p.get(p.internal, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "does not answer: ") {
-			r.Errorf("/readyz of replica %d: %d %q, want 503 and the reason", at, code, body)
+		code, body := p.get(p.internal, "/readyz")
+		if fresh := p == r.all[len(r.all)-1]; fresh && (code != http.StatusServiceUnavailable || !strings.Contains(body, "does not answer: ")) {
+			r.Errorf("/readyz of a replica that never had the store: %d %q, want 503 and the reason", code, body)
+		} else if !fresh && code != http.StatusOK {
+			r.Errorf("/readyz of replica %d, which had it: %d %q, want 200", at, code, body)
 		}
 		var status snapshot.Status
-		_, body := p.get(p.internal, "/status")
+		_, body = p.get(p.internal, "/status")
 		if err := json.Unmarshal([]byte(body), &status); err != nil || status.StoreReachable || status.StoreReason == "" {
 			r.Errorf("/status of replica %d: %s, %v", at, body, err)
 		}

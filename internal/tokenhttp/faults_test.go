@@ -200,14 +200,25 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-func TestReadinessNeedsTheStore(t *testing.T) {
+// A replica is not ready before its store has answered once. Afterwards it stays so: the keys are served without a store.
+func TestReadinessNeedsTheStoreOnce(t *testing.T) {
 	r := newRig(t)
+	b := &broken{Store: r.store}
+	all := "all"
+	b.fail.Store(&all)
+	r.service.measureStore(Config{Families: b, Sessions: b, Limiter: b, Acquaintances: b})
+	r.service.metrics.reached.Store(false)
+	if why := r.service.notReady(t.Context()); !strings.HasPrefix(why, "the session store does not answer: ") {
+		t.Errorf("with a store that never answered: %q", why)
+	}
+	b.fail.Store(nil)
 	if why := r.service.notReady(t.Context()); why != "" {
 		t.Errorf("not ready: %s", why)
 	}
+	b.fail.Store(&all)
 	_ = r.store.Close()
-	if why := r.service.notReady(t.Context()); !strings.HasPrefix(why, "the session store does not answer: ") {
-		t.Errorf("with a closed store: %q", why)
+	if why := r.service.notReady(t.Context()); why != "" {
+		t.Errorf("with a store that went down: %s", why)
 	}
 	if status := r.service.Status(t.Context()); status.StoreReachable || status.StoreReason == "" {
 		t.Errorf("status with a closed store: %+v", status)

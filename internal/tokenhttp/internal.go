@@ -52,8 +52,11 @@ func (s *Service) notReady(ctx context.Context) string {
 		}
 		return "no snapshot in force"
 	}
-	// Also where a shared store is down for every replica. The keys could be served without it, but a replica that lost
-	// the store alone must not get the logins that another one can serve.
+	// Only at first. A store that goes down goes down for every replica: were none ready, the public keys could not be had,
+	// and clients would get the proxy's error instead of a 503 that says what is the matter.
+	if s.metrics.reached.Load() {
+		return ""
+	}
 	if reason := s.probe(ctx); reason != "" {
 		return "the session store does not answer: " + reason
 	}

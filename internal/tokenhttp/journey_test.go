@@ -62,7 +62,7 @@ func TestJourney(t *testing.T) {
 		t.Errorf("logout: %s", out.raw)
 	}
 	r.want(r.refresh(third.text("refresh_token")), http.StatusUnauthorized, CodeSessionRevoked)
-	entries, _, err := r.store.Revocations(t.Context(), 0, 10)
+	entries, _, err := r.store.Revocations(t.Context(), r.born, 10)
 	if err != nil || len(entries) != 2 || entries[1].Value != r.claims(third.text("access_token")).SessionID {
 		t.Errorf("entries %+v, %v", entries, err)
 	}
@@ -114,7 +114,7 @@ func TestRefreshAsksTheSourceAgain(t *testing.T) {
 	r.want(r.refresh(a.text("refresh_token")), http.StatusUnauthorized, CodeSessionRevoked)
 	r.use(demoted)
 	r.want(r.refresh(a.text("refresh_token")), http.StatusUnauthorized, CodeSessionRevoked)
-	if entries, _, _ := r.store.Revocations(t.Context(), 0, 10); len(entries) != 1 {
+	if entries, _, _ := r.store.Revocations(t.Context(), r.born, 10); len(entries) != 1 {
 		t.Errorf("%d revocations, want that of the user who is gone", len(entries))
 	}
 	// With another prefix the name means another user.

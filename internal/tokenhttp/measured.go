@@ -27,6 +27,7 @@ func measure[T any](ctx context.Context, m measured, operation string, do func(c
 	m.metrics.store.WithLabelValues(operation).Observe(m.metrics.now().Sub(begun).Seconds())
 	if err == nil {
 		m.metrics.reachable.Store(true)
+		m.metrics.reached.Store(true)
 	} else if ctx.Err() == nil {
 		m.metrics.reachable.Store(false)
 		m.metrics.storeErrors.WithLabelValues(operation).Inc()

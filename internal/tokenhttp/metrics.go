@@ -25,6 +25,8 @@ type metrics struct {
 	storeErrors *prometheus.CounterVec
 	// reachable is whether the last store operation worked.
 	reachable atomic.Bool
+	// reached is whether any ever did.
+	reached atomic.Bool
 }
 
 func newMetrics(s *Service) *metrics {

@@ -46,8 +46,10 @@ type rig struct {
 	log      *logBuffer
 	backend  store.Store // what the service uses, if not store
 	server   *httptest.Server
-	note     func(seen) // is told every answer, if not nil
-	app      *legacyApp // the application with the old sessions, if not nil
+	// born is the number of the entry that a new store begins with.
+	born uint64
+	note func(seen) // is told every answer, if not nil
+	app  *legacyApp // the application with the old sessions, if not nil
 }
 
 type clock struct {
@@ -125,6 +127,10 @@ func newRig(t *testing.T) *rig {
 	r.issuer = issuerDocument(t, r.key)
 	r.use(r.issuer)
 	r.open()
+	var err error
+	if r.born, err = r.store.Last(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return r
 }
 
