@@ -46,9 +46,15 @@ func serve(t *testing.T, directives ...string) *redis.Server {
 	return server
 }
 
+// group is a primary with replicas and sentinels that replace it soon after it is gone.
 func group(t *testing.T, directives ...string) *redis.Group {
 	t.Helper()
-	g, err := program(t).StartGroup(t.Context(), t.TempDir(), 500*time.Millisecond, redis.Options{Directives: directives})
+	return groupWith(t, 500*time.Millisecond, directives...)
+}
+
+func groupWith(t *testing.T, downAfter time.Duration, directives ...string) *redis.Group {
+	t.Helper()
+	g, err := program(t).StartGroup(t.Context(), t.TempDir(), downAfter, redis.Options{Directives: directives})
 	if err != nil {
 		t.Fatal(err)
 	}
