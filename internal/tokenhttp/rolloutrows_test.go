@@ -35,6 +35,7 @@ func TestRolloutTable(t *testing.T) {
 				t.Fatalf("%q has %d words", line, len(f))
 			}
 			t.Run(path+" "+strings.Join(f, " "), func(t *testing.T) {
+				t.Parallel()
 				s := &situation{path: path, stage: f[0], cohort: f[1], maker: f[2], dual: f[3], token: f[4], session: f[5]}
 				s.prepare(t)
 				a := s.ask()

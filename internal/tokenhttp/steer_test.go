@@ -12,6 +12,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/store"
 )
 
 // chrome is a browser: it keeps what it is given.
@@ -98,6 +99,14 @@ func TestGoingBackUnheard(t *testing.T) {
 		r.steer(func(s *snapshot.Rollout) { s.Percent = 0 })
 		if a := c.post("/auth/refresh", ""); a.text("token_type") != "session" { // the answer is lost
 			t.Fatal(a.raw)
+		}
+		token, err := store.ParseToken(secret.NewText(first))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen, err := r.store.Inspect(t.Context(), token, r.clock.Now(), 10*time.Second)
+		if left := seen.Family.Expiry().Sub(r.clock.Now()); err != nil || seen.Outcome != store.Retried || left < 15*time.Minute || left > 20*time.Minute {
+			t.Errorf("the login that was left: %q, for %s, %v; want as long as its access tokens", seen.Outcome, left, err)
 		}
 		if c.has() == "" {
 			t.Error("what other tabs have under way is refused")
