@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/keyturn/keyturn/internal/snapshot"
 )
@@ -141,9 +141,13 @@ func TestDocumentedLayouts(t *testing.T) {
 	for _, m := range layouts {
 		name, cookie, secret, user, role, config, commands := m[1], m[2], m[3], m[4], m[5], m[6], m[7]
 		var legacy snapshot.Legacy
-		asJSON, err := yaml.YAMLToJSON([]byte(config))
+		var shown map[string]any
+		err := yaml.Unmarshal([]byte(config), &shown)
 		if err == nil {
-			err = json.Unmarshal(asJSON, &legacy)
+			var asJSON []byte
+			if asJSON, err = json.Marshal(shown); err == nil {
+				err = json.Unmarshal(asJSON, &legacy)
+			}
 		}
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
