@@ -13,6 +13,7 @@ import (
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/keys"
+	"github.com/keyturn/keyturn/internal/legacy"
 	"github.com/keyturn/keyturn/internal/snapshot"
 	"github.com/keyturn/keyturn/internal/token"
 	"github.com/keyturn/keyturn/internal/tokenhttp"
@@ -22,6 +23,16 @@ import (
 type agreement struct {
 	policy, service string // parts of the specs
 	taken           bool
+	rollout         string // what is asked about legacy sessions, if anything
+}
+
+// legacySession is a rollout whose validator is in Redis.
+func legacySession(redis string, taken bool) agreement {
+	return agreement{rollout: "{cookieName: sid, validator: {redis: {url: 'redis://a', key: 's:{id}', user: u, " + redis + "}}}", taken: taken}
+}
+
+func legacyEndpoint(url string, taken bool) agreement {
+	return agreement{rollout: fmt.Sprintf("{cookieName: sid, validator: {http: {url: %q}}, issuer: {url: %q}, revoker: {http: {url: %q}}}", url, url, url), taken: taken}
 }
 
 func loginPage(url string, taken bool) agreement {
@@ -47,7 +58,10 @@ func TestTokenServicesTakeWhatTheAPITakes(t *testing.T) {
 	ns := newNamespace(t)
 	ring, private := oneKeyRing(t)
 	sources := identity.NewSources(t.TempDir(), slog.New(slog.DiscardHandler), time.Now)
-	build := tokenhttp.Build(sources, identity.NewHasher(1, 1))
+	keeper := legacy.NewKeeper(t.TempDir(), slog.New(slog.DiscardHandler), time.Now)
+	build := tokenhttp.Build(sources, identity.NewHasher(1, 1), tokenhttp.WithLegacy(func(cookie string, config snapshot.Legacy) (tokenhttp.Legacy, error) {
+		return legacy.New(cookie, config, keeper)
+	}))
 	for _, row := range []agreement{
 		{taken: true},
 		{policy: "login: {failureLimit: {limit: 0}}", taken: true},
@@ -65,6 +79,14 @@ func TestTokenServicesTakeWhatTheAPITakes(t *testing.T) {
 		hook("http://a.b.svc.cluster.local.evil.example/", false), hook("http://svc", false), hook("http://A.b.svc/", false),
 		provider("https://login.example.com/", true), provider("http://dex.auth.svc:5556/dex", true), provider("https://login.example.com/a%20b", true),
 		{service: "identity: [{name: a, kubernetes: {accounts: [{namespace: b}, {namespace: b, name: c.d, role: x/y@z}]}}]", taken: true},
+		legacySession("role: a.b.c", true), legacySession("role: 'a b'", true), legacySession("role: a..b", false), legacySession("role: .a", false),
+		legacySession("format: Hash, role: 'a.b:c#d.e'", true), legacySession("format: Hash, role: '#a'", false), legacySession("format: Hash, role: 'a#'", false),
+		legacySession("userIndex: 'x:{user}:y'", true), legacySession("userIndex: x", false), legacySession("cookieFormat: Base64", true),
+		legacySession("cookieFormat: Signed, secretRef: {name: s}", true), {rollout: "{cookieName: 'a.b_c-d', validator: {http: {url: 'https://a.example.com', timeout: 10s}}, maxSessionLife: 1m}", taken: true},
+		{rollout: "{cookieName: 'a|b', validator: {http: {url: 'https://a.example.com'}}}"}, {rollout: "{cookieName: __host-keyturnX, validator: {http: {url: 'https://a.example.com'}}}"},
+		{rollout: "{cookieName: sid, validator: {redis: {url: 'rediss://[2001:db8::1]:6380/15', key: 'a{id}b', user: u}}}", taken: true},
+		{rollout: "{cookieName: sid, validator: {redis: {url: 'redis://a', key: '{id}', user: u}}}"}, {rollout: "{cookieName: sid, validator: {redis: {url: 'redis://a', key: 's:{id}', user: a..b}}}"},
+		legacyEndpoint("https://a.example.com:8443/x?y=%20", true), legacyEndpoint("http://a.b.svc:80/", true), legacyEndpoint("http://127.255.0.1/", true), legacyEndpoint("http://svc", false),
 		{service: "clients: [{id: A.b_c-d, secretRef: {name: x}, audiences: [y, 'z!~']}]", taken: true},
 	} {
 		policy := &keyturnv1alpha1.TokenPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "p"}}
@@ -80,13 +102,21 @@ func TestTokenServicesTakeWhatTheAPITakes(t *testing.T) {
 		if err == nil {
 			err = admin.Create(t.Context(), service, client.DryRunAll)
 		}
+		var aro *keyturnv1alpha1.AuthRollout
+		if row.rollout != "" {
+			aro = &keyturnv1alpha1.AuthRollout{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "r"}}
+			read(t, wholeRollout+"legacy: "+row.rollout, &aro.Spec)
+			if err == nil {
+				err = admin.Create(t.Context(), aro, client.DryRunAll)
+			}
+		}
 		if (err == nil) != row.taken {
-			t.Errorf("%s%s: taken %t, want %t: %v", row.policy, row.service, err == nil, row.taken, err)
+			t.Errorf("%s%s%s: taken %t, want %t: %v", row.policy, row.service, row.rollout, err == nil, row.taken, err)
 		}
 		if err != nil {
 			continue
 		}
-		refs := &resolved{set: &keyturnv1alpha1.SigningKeySet{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "k"}}, policy: policy, ring: ring, cluster: &clusterKeys{"https://kubernetes.default.svc", clusterJWKS(t)}}
+		refs := &resolved{set: &keyturnv1alpha1.SigningKeySet{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "k"}}, policy: policy, ring: ring, rollout: aro, cluster: &clusterKeys{"https://kubernetes.default.svc", clusterJWKS(t)}}
 		doc := issuerDocument(service, refs, private.KID(), time.Minute)
 		doc.SigningKey, doc.Revision = private.JWK(), 1
 		raw, err := snapshot.EncodeIssuer(doc)
@@ -94,10 +124,22 @@ func TestTokenServicesTakeWhatTheAPITakes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := build(raw, nil); err != nil {
-			t.Errorf("%s%s: the API takes it, a token service does not: %v", row.policy, row.service, err)
+			t.Errorf("%s%s%s: the API takes it, a token service does not: %v", row.policy, row.service, row.rollout, err)
 		}
 	}
 }
+
+// wholeRollout is everything but the sessions, at the edges of what the API takes.
+const wholeRollout = `
+tokenServiceRef: {name: s}
+bucketing: {salt: "a.b_c:d-e"}
+include: ["staff:alice@example.com", " "]
+exclude: [é]
+steps: [{percent: 1}, {percent: 100}]
+deprecation: {at: "2027-01-01T00:00:00+02:00", link: "https://www.example.com/a?b=c#d"}
+brownouts: [{start: "2027-01-01T00:00:00Z", duration: 24h, percent: 100}]
+sunset: {at: "2027-02-01T00:00:00Z"}
+`
 
 func read(t *testing.T, text string, into any) {
 	t.Helper()

@@ -100,7 +100,7 @@ podTemplate:
 		"20 steps":              steps(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 100),
 		"1000 testers":          named("include", 1000),
 		"in, and others out":    `{include: [alice], exclude: [bob, "staff:carol@example.com"]}`,
-		"redis":                 sessions(`format: Hash, role: role, userIndex: "user:{user}"`),
+		"redis":                 sessions(`user: "sessionAttr:user#a.b", cookieFormat: Base64, format: Hash, role: "sessionAttr:x.y", userIndex: "user:{user}"`),
 		"redis, signed":         sessions(`cookieFormat: Signed, secretRef: {name: s}`),
 		"redis over TLS":        sessionsAt("rediss://[2001:db8::1]:6380/15"),
 		"redis without a port":  sessionsAt("redis://sessions.shop.svc"),

@@ -111,7 +111,7 @@ type DeprecationSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="isURL(self) && self.matches('^https://[]A-Za-z0-9:/?&=._~%+,;!$()*#[-]+$')",message="deprecation.link must be an https URL, such as https://www.example.com/new-login: use https, and remove spaces, quotes, < and >"
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && self.matches('^https://[A-Za-z0-9[][]A-Za-z0-9:/?&=._~%+,;!$()*#[-]*$')",message="deprecation.link must be an https URL, such as https://www.example.com/new-login: use https, and remove spaces, quotes, < and >"
 	Link *string `json:"link,omitempty"`
 }
 

@@ -21,8 +21,8 @@ type LegacySpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9!#$%&*+.^_`|~-]+$')",message="cookieName must be the name of a cookie: letters, digits and ! # $ % & * + - . ^ _ ` | ~ only, such as connect.sid"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('__Host-keyturn-') && !self.startsWith('__Secure-keyturn-')",message="cookies that begin with __Host-keyturn- or __Secure-keyturn- are Keyturn's own: name the cookie of the application's session"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._-]+$')",message="cookieName must be the name of a cookie: letters, digits and . _ - only, such as connect.sid"
+	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().startsWith('__host-keyturn') && !self.lowerAscii().startsWith('__secure-keyturn')",message="cookies that begin with __Host-keyturn or __Secure-keyturn are Keyturn's own: name the cookie of the application's session"
 	CookieName string `json:"cookieName"`
 
 	// validator says whose a session is: an endpoint of the application, or the
@@ -109,12 +109,14 @@ type LegacyWebhook struct {
 }
 
 // SessionCookieFormat says how a session's id stands in its cookie.
-// +kubebuilder:validation:Enum=Plain;Signed
+// +kubebuilder:validation:Enum=Plain;Base64;Signed
 type SessionCookieFormat string
 
 const (
 	// SessionCookiePlain is the id itself.
 	SessionCookiePlain SessionCookieFormat = "Plain"
+	// SessionCookieBase64 is the id in base64, as Spring Session writes it.
+	SessionCookieBase64 SessionCookieFormat = "Base64"
 	// SessionCookieSigned is s:ID.SIGNATURE, as express-session writes it.
 	SessionCookieSigned SessionCookieFormat = "Signed"
 )
@@ -132,6 +134,8 @@ const (
 
 // LegacyRedis says where the application keeps its sessions.
 // +kubebuilder:validation:XValidation:rule="!has(self.cookieFormat) || self.cookieFormat != 'Signed' || has(self.secretRef)",fieldPath=".secretRef",reason=FieldValueInvalid,message="cookieFormat Signed needs the application's secret, or anybody could write a cookie: set secretRef to a Secret with the key secret"
+// +kubebuilder:validation:XValidation:rule="has(self.format) && self.format == 'Hash' ? self.user.matches('^[^#[:cntrl:]]+(#[^.[:cntrl:]]+([.][^.[:cntrl:]]+){0,15})?$') : self.user.matches('^[^.[:cntrl:]]+([.][^.[:cntrl:]]+){0,15}$')",fieldPath=".user",reason=FieldValueInvalid,message="user must be a path such as passport.user.id, names with a dot between two; with format Hash a field, or FIELD#PATH: mend it"
+// +kubebuilder:validation:XValidation:rule="!has(self.role) || (has(self.format) && self.format == 'Hash' ? self.role.matches('^[^#[:cntrl:]]+(#[^.[:cntrl:]]+([.][^.[:cntrl:]]+){0,15})?$') : self.role.matches('^[^.[:cntrl:]]+([.][^.[:cntrl:]]+){0,15}$'))",fieldPath=".role",reason=FieldValueInvalid,message="role must be a path such as passport.user.role, names with a dot between two; with format Hash a field, or FIELD#PATH: mend it"
 type LegacyRedis struct {
 	// url of the server without credentials: redis://HOST:PORT/DATABASE, or
 	// rediss:// over TLS.
@@ -148,12 +152,12 @@ type LegacyRedis struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule="self.split('{id}').size() == 2",message="key must have {id} once, where the id of the session stands, such as sess:{id}"
+	// +kubebuilder:validation:XValidation:rule="self.split('{id}').size() == 2 && !self.startsWith('{id}')",message="key must have {id} once, with something before it, where the id of the session stands, such as sess:{id}"
 	Key string `json:"key"`
 
-	// cookieFormat says how the id stands in the cookie: Plain (default), or Signed
-	// (s:ID.SIGNATURE, as express-session writes it), checked by the key secret of
-	// the Secret.
+	// cookieFormat says how the id stands in the cookie: Plain (default), Base64 (as
+	// Spring Session writes it), or Signed (s:ID.SIGNATURE, as express-session writes
+	// it), checked by the key secret of the Secret.
 	// +optional
 	// +default="Plain"
 	CookieFormat SessionCookieFormat `json:"cookieFormat,omitempty"`
@@ -164,8 +168,8 @@ type LegacyRedis struct {
 	// +default="JSON"
 	Format SessionFormat `json:"format,omitempty"`
 
-	// user says where the user is: a path into the JSON, such as passport.user.id,
-	// or a field of the hash. What is there must be the user's whole sub.
+	// user says where the user is: a path into the JSON, such as passport.user.id; in
+	// a hash a field, or FIELD#PATH for what is inside of its value. What is there must be the user's whole sub.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
