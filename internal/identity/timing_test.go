@@ -65,15 +65,15 @@ func refusals(t *testing.T, d *Directory, names [2]string) (times [2][]time.Dura
 	return times
 }
 
-// apart is how far apart the medians are, as a part of the larger.
-func apart(times [2][]time.Duration) float64 {
+// gap is how far apart the medians are, as a part of the larger.
+func gap(times [2][]time.Duration) float64 {
 	a, b := float64(median(times[0])), float64(median(times[1]))
 	return math.Abs(a-b) / max(a, b)
 }
 
-// maxApart is what the work around a hash may make of a hash as cheap as the tests'. A real one takes a thousand times as
+// maxGap is what the work around a hash may make of a hash as cheap as the tests'. A real one takes a thousand times as
 // long, and the same microseconds around it.
-const maxApart = 0.2
+const maxGap = 0.2
 
 // maxZ is passed by chance once in 500 million runs; two samples that do not overlap have 9.4.
 const maxZ = 6
@@ -91,7 +91,7 @@ func TestRefusalsTakeTheSameTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := hook(t, sources...).Directory
 			times := refusals(t, d, [2]string{"alice", "nobody"})
-			if z := rankZ(times[0], times[1]); math.Abs(z) > maxZ && apart(times) > maxApart {
+			if z := rankZ(times[0], times[1]); math.Abs(z) > maxZ && gap(times) > maxGap {
 				t.Errorf("wrong password %s, unknown user %s (medians), z = %.1f", median(times[0]), median(times[1]), z)
 			}
 			if name == "a list before a webhook" {
@@ -107,7 +107,7 @@ func TestRefusalsTakeTheSameTime(t *testing.T) {
 				}
 			}
 			times = refusals(t, d, [2]string{"alice", "nobody"})
-			if z := rankZ(times[0], times[1]); z > -maxZ || apart(times) <= maxApart {
+			if z := rankZ(times[0], times[1]); z > -maxZ || gap(times) <= maxGap {
 				t.Errorf("without the dummy's work: wrong password %s, unknown user %s, z = %.1f: the test cannot see a difference", median(times[0]), median(times[1]), z)
 			}
 		})
