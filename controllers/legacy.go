@@ -29,6 +29,17 @@ func (b *base) rolloutsOf(ctx context.Context, namespace, service string) ([]key
 	return of, nil
 }
 
+// rolloutInShort is the ROLLOUT column of a TokenService.
+func rolloutInShort(aro *keyturnv1alpha1.AuthRollout) string {
+	switch {
+	case aro == nil:
+		return ""
+	case !aro.Status.SunsetReachedTime.IsZero():
+		return "Sunset"
+	}
+	return fmt.Sprintf("%d%%", rolloutState(&aro.Status).Percent)
+}
+
 // legacyParty is somebody whom the token service asks about legacy sessions.
 type legacyParty struct {
 	// name is the directory of its credentials below dirLegacy.

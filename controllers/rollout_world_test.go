@@ -191,6 +191,12 @@ func (w *world) carried(percent int) {
 	if diff := cmp.Diff(edge.Rollout, issuer.Rollout); diff != "" || edge.Rollout == nil || edge.Rollout.Percent != percent {
 		w.Errorf("the documents carry %+v, want %d %%; (-edge +issuer):\n%s", edge.Rollout, percent, diff)
 	}
+	w.eventually("the TokenService shows it", func() string {
+		if got := w.service().Status.Rollout; got != fmt.Sprintf("%d%%", percent) {
+			return got
+		}
+		return ""
+	})
 	if issuer.Legacy == nil {
 		w.Error("the token service does not know who validates sessions")
 	}

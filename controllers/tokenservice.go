@@ -69,7 +69,7 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 	if err := r.checkOthers(ctx, tsvc, refs, conds); err != nil {
 		return 0, err
 	}
-	tsvc.Status.Endpoints = endpoints(tsvc)
+	tsvc.Status.Endpoints, tsvc.Status.Rollout = endpoints(tsvc), rolloutInShort(refs.rollout)
 	for _, account := range serviceAccounts(tsvc) {
 		if err := r.apply(ctx, tsvc, account); err != nil {
 			return 0, err

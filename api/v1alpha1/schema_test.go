@@ -41,7 +41,7 @@ func readCRDs(t *testing.T) map[string]*apiextensionsv1.CustomResourceDefinition
 var design = map[string]struct{ short, plural, columns string }{
 	"SigningKeySet": {"sks", "signingkeysets", "READY ALG ACTIVE KEY-AGE STANDBY REV NEXT (SERVED) (OVERDUE) (AGE)"},
 	"TokenPolicy":   {"tpol", "tokenpolicies", "ACCEPTED ACCESS-TTL REFRESH-TTL USED-BY AGE"},
-	"TokenService":  {"tsvc", "tokenservices", "READY ISSUER KEY REPLICAS EDGE AGE"},
+	"TokenService":  {"tsvc", "tokenservices", "READY ISSUER KEY REPLICAS EDGE ROLLOUT AGE"},
 	"AuthRollout":   {"aro", "authrollouts", "READY STAGE STEP PERCENT LEGACY GUARD ROLLBACK-SAFE SUNSET (AGE)"},
 }
 

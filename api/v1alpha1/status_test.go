@@ -85,11 +85,11 @@ func TestStatus(t *testing.T) {
 		}, "status True 15m 168h 1 AGE"},
 		{"tokenservices", service, func() {
 			service.Status = v1alpha1.TokenServiceStatus{
-				ObservedGeneration: 1, IssuerRevision: 9, EdgeRevision: 12, Key: kid[:8], ActiveKid: kid, Epoch: 7, Replicas: "1/1", Edge: "2/2",
+				ObservedGeneration: 1, IssuerRevision: 9, EdgeRevision: 12, Key: kid[:8], ActiveKid: kid, Epoch: 7, Replicas: "1/1", Edge: "2/2", Rollout: "50%",
 				Endpoints:  v1alpha1.TokenServiceEndpoints{TokenService: "web.demo.svc:8080", EdgeGRPC: "e.demo.svc:9001", EdgeHTTP: "e.demo.svc:9002"},
 				Conditions: []metav1.Condition{condition(v1alpha1.ConditionReady, "True")},
 			}
-		}, "status True https://auth.example.com b41e02aa 1/1 2/2 AGE"},
+		}, "status True https://auth.example.com b41e02aa 1/1 2/2 50% AGE"},
 		{
 			"authrollouts", moving, func() { moving.Status = rolloutStatus() },
 			"status True Migrating 1/2 10 88.20% Failing 1/3 True 2037-03-31T09:00Z AGE",

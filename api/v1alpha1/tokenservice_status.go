@@ -54,6 +54,12 @@ type TokenServiceStatus struct {
 	// +kubebuilder:validation:MaxLength=32
 	Edge string `json:"edge,omitempty"`
 
+	// rollout is how far the users of legacy sessions have moved, such as: 50%, or
+	// Sunset; absent without an AuthRollout.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Rollout string `json:"rollout,omitempty"`
+
 	// endpoints are the addresses inside the cluster, for those who configure the
 	// ingress.
 	// +optional

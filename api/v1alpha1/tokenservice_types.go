@@ -149,6 +149,7 @@ type EdgeSpec struct {
 // +kubebuilder:printcolumn:name="KEY",type=string,JSONPath=`.status.key`,description="First 8 characters of the kid that signs now"
 // +kubebuilder:printcolumn:name="REPLICAS",type=string,JSONPath=`.status.replicas`,description="Token services that have loaded the newest revision, of all"
 // +kubebuilder:printcolumn:name="EDGE",type=string,JSONPath=`.status.edge`,description="Edges that have loaded the newest revision, of all"
+// +kubebuilder:printcolumn:name="ROLLOUT",type=string,JSONPath=`.status.rollout`,description="How far the users of legacy sessions have moved"
 // +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`,description="Age of this object"
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must have at most 40 characters a-z, 0-9 and -, begin with a letter and not end with -: Services and workloads are named after it"
 type TokenService struct {
