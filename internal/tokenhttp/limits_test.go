@@ -352,3 +352,16 @@ func (r *rig) refreshes(result string) int {
 	}
 	return n
 }
+
+// The proxy's own address is everybody's: who logs in from there makes nobody at home there.
+func TestTheProxysAddressIsNobodysHome(t *testing.T) {
+	r := newRig(t)
+	doc := r.issuer
+	doc.FailureLimit = snapshot.RateLimit{Limit: 2, Window: snapshot.Duration(time.Hour)}
+	r.use(doc)
+	r.want(r.login("alice", canary), http.StatusOK, "")
+	for range 2 {
+		r.want(r.login("alice", "wrong"), http.StatusUnauthorized, CodeInvalidCredentials)
+	}
+	r.want(r.login("alice", "wrong"), http.StatusTooManyRequests, CodeAccountLimited)
+}

@@ -62,7 +62,8 @@ func (s *Service) doLogin(w http.ResponseWriter, r *http.Request) (string, *Prob
 		return result, p
 	}
 	result, p = s.issueLogin(w, r, doc, user, client, byCookie)
-	if result == "ok" || result == "session" {
+	// An address that many share, the proxy's own or one that it hides, says nothing about the account.
+	if own := trusted && !within(client, doc.TrustedProxies); own && (result == "ok" || result == "session") {
 		s.acquaint(r.Context(), try, now)
 	}
 	return result, p
