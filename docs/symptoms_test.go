@@ -24,7 +24,7 @@ func TestSymptoms(t *testing.T) {
 	source := sources(t, "../internal", "../controllers", "../cmd", "../api", "../config/rbac")
 	metrics := readPage(t, "metrics.md")
 	seen := 0
-	for _, page := range []string{"troubleshooting.md", "security.md", "admin-guide.md", "api.md", "browser.md", "identity.md"} {
+	for _, page := range []string{"troubleshooting.md", "security.md", "admin-guide.md", "api.md", "browser.md", "identity.md", "migration-guide.md"} {
 		for _, name := range metric.FindAllString(readPage(t, page), -1) {
 			if name = name[1:]; !strings.Contains(metrics, "`"+name+"`") {
 				t.Errorf("%s names the metric %s, which is not in metrics.md", page, name)
