@@ -12,8 +12,8 @@ type Guard struct {
 	ConsecutiveFailures int
 	// FastFail is the increase at which one failure is enough; 0: none is.
 	FastFail float64
-	// MaxEndpointFailures is the share of refreshes and exchanges that may fail. Only the cohort has them, so there is
-	// nothing to compare them with; 0: any share.
+	// MaxEndpointFailures is the share of refreshes and exchanges that may fail beyond the control's rate of failures. Only
+	// the cohort has them, so this limit is absolute; what fails for everybody does not count against it. 0: any share.
 	MaxEndpointFailures float64
 }
 
@@ -77,13 +77,12 @@ func (g Guard) Judge(s Sample) Verdict {
 		return Inconclusive
 	}
 	least := leastIncrease(s.Cohort, s.Control)
-	low, _ := interval(s.Endpoints)
 	switch {
 	case g.FastFail > 0 && least > g.FastFail:
 		return FailedFast
 	case least > g.MaxIncrease:
 		return Failed
-	case g.MaxEndpointFailures > 0 && s.Endpoints.Events > 0 && low > g.MaxEndpointFailures:
+	case g.MaxEndpointFailures > 0 && s.Endpoints.Events > 0 && leastIncrease(s.Endpoints, s.Control) > g.MaxEndpointFailures:
 		return Failed
 	default:
 		return Passed

@@ -42,7 +42,9 @@ func Next(now time.Time, p Policy, s State, o Observed) Decision {
 	if o.Sample != nil || o.Missing {
 		d.State.Blind = o.Missing
 	}
-	if d.Change == Unchanged && d.waiting(now, p) == "" {
+	// Only an interval that was just counted promotes: a judgement that passed before a manager was away for hours says
+	// nothing about now.
+	if d.Change == Unchanged && o.Sample != nil && d.waiting(now, p) == "" {
 		d.promote(now, p)
 	}
 	return d.wait(now, p)
@@ -89,6 +91,9 @@ func (d *Decision) judge(now time.Time, p Policy, sample Sample) {
 	switch verdict {
 	case Passed:
 		s.Passed, s.Failures = true, 0
+		if s.Percent >= 100 && leastIncrease(s.Baseline, compared.Cohort) > p.Guard.MaxIncrease {
+			s.Baseline = compared.Cohort // it was recorded in an incident of everybody, which is over
+		}
 		if s.HeldBy == UnevenSplit {
 			s.HeldBy = ""
 		}
@@ -121,7 +126,7 @@ func (d *Decision) rollBack(now time.Time, p Policy, verdict Verdict, evidence S
 
 func (d *Decision) promote(now time.Time, p Policy) {
 	s := &d.State
-	if s.Judged.Cohort.Events > 0 && s.Percent > 0 {
+	if s.Passed && s.Percent > 0 { // what failed is nothing to compare with
 		s.Baseline = s.Judged.Cohort
 	}
 	d.moveTo(now, p, s.Position+1)
@@ -156,7 +161,7 @@ func (d *Decision) waiting(now time.Time, p Policy) Reason {
 		return CoolingDown
 	case s.Failures > 0:
 		return Unhealthy
-	case now.Before(s.Since.Add(step.Bake)):
+	case s.Position > 0 && now.Before(s.Since.Add(step.Bake)): // a clock that went back bakes nothing at the start
 		return Baking
 	case s.Blind:
 		return NoData
@@ -173,6 +178,8 @@ func (d *Decision) waiting(now time.Time, p Policy) Reason {
 func (d *Decision) wait(now time.Time, p Policy) Decision {
 	d.Waiting = d.waiting(now, p)
 	switch d.Waiting {
+	case "":
+		d.Waiting = Watching // for the interval that is being counted
 	case Baking:
 		d.After = d.State.Since.Add(p.Steps[d.State.Position-1].Bake).Sub(now)
 	case CoolingDown:

@@ -65,7 +65,8 @@ func TestWholeRollout(t *testing.T) {
 	if s.last.After != 59*time.Minute {
 		t.Errorf("wait %s", s.last.After)
 	}
-	s.after(59*time.Minute).next(Observed{}).is(50, Promoted, Baking)
+	s.after(59*time.Minute).next(Observed{}).is(10, Unchanged, Watching) // not by what was counted an hour ago
+	s.sample(healthy()).is(50, Promoted, Baking)
 	s.after(2*time.Hour).sample(healthy()).is(50, Unchanged, AwaitingApproval)
 	s.command("1", Promote).is(100, Promoted, Complete)
 	s.command("1", Promote).is(100, Unchanged, Complete)
@@ -92,7 +93,7 @@ func TestRollback(t *testing.T) {
 			t.Errorf("evidence %+v", r)
 		}
 		s.after(5*time.Hour).sample(healthy()).is(0, Unchanged, CoolingDown)
-		s.after(time.Hour).next(Observed{}).is(10, Promoted, Baking)
+		s.after(time.Hour).sample(healthy()).is(10, Promoted, Baking)
 	})
 	t.Run("a pass in between begins anew", func(t *testing.T) {
 		s := at10(t)
@@ -158,23 +159,49 @@ func TestHolding(t *testing.T) {
 	t.Run("held and resumed", func(t *testing.T) {
 		s := newTale(t).command("a", Hold).is(0, Unchanged, Held)
 		s.sample(healthy()).is(0, Unchanged, Held)
-		s.command("b", Resume).is(10, Promoted, Baking)
+		s.command("b", Resume).is(0, Unchanged, Watching).sample(healthy()).is(10, Promoted, Baking)
 	})
 	t.Run("aborted", func(t *testing.T) {
 		s := newTale(t).sample(healthy()).command("a", Abort).is(0, Stopped, Aborted)
 		s.after(100*time.Hour).sample(healthy()).is(0, Unchanged, Aborted)
 		s.command("a", Abort).is(0, Unchanged, Aborted)
-		s.command("b", Resume).is(10, Promoted, Baking)
+		s.command("b", Resume).is(0, Unchanged, Watching).sample(healthy()).is(10, Promoted, Baking)
 	})
 	t.Run("steps were removed", func(t *testing.T) {
 		s := newTale(t).sample(healthy()).command("x", Promote).command("y", Promote).is(100, Promoted, Complete)
 		s.p.Steps = s.p.Steps[:1]
 		s.next(Observed{}).is(100, Unchanged, Complete)
 	})
+	t.Run("a clock that went back before the first step", func(t *testing.T) {
+		s := newTale(t).next(Observed{})
+		s.after(-time.Hour).next(Observed{}).is(0, Unchanged, Watching).sample(healthy()).is(10, Promoted, Baking)
+	})
 	t.Run("no steps at all", func(t *testing.T) {
 		s := newTale(t)
 		s.p.Steps = nil
 		s.sample(healthy()).is(0, Unchanged, Complete)
 		s.command("x", Promote).is(0, Unchanged, Complete)
+	})
+}
+
+// TestBaseline: what the cohort is compared with at 100 %.
+func TestBaseline(t *testing.T) {
+	at100 := func(t *testing.T, before Sample) *tale {
+		s := newTale(t).sample(healthy()).command("1", Promote).is(50, Promoted, Baking)
+		return s.sample(before).command("2", Promote).is(100, Promoted, Complete)
+	}
+	worse := Sample{Cohort: Counts{1000, 60}}
+	t.Run("an incident of everybody at the promotion", func(t *testing.T) {
+		s := at100(t, Sample{Cohort: Counts{1000, 400}, Control: Counts{1000, 400}})
+		s.sample(worse).is(100, Unchanged, Complete) // it is over
+		for range 3 {
+			s.sample(Sample{Cohort: Counts{1000, 150}})
+		}
+		s.is(50, RolledBack, CoolingDown)
+	})
+	t.Run("a judgement that failed is none", func(t *testing.T) {
+		if s := at100(t, sick()); s.state.Baseline == sick().Cohort {
+			t.Error("the cohort is compared with its own failure")
+		}
 	})
 }

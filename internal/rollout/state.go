@@ -52,7 +52,7 @@ type Reason string
 const (
 	// Baking: the step is young.
 	Baking Reason = "Baking"
-	// Watching: the guard has not had enough events at this step yet.
+	// Watching: the guard has not had enough events at this step yet, or waits for the interval that is being counted.
 	Watching Reason = "TooFewSamples"
 	// NoData: the replicas' counters could not be read.
 	NoData Reason = "NoData"
@@ -87,7 +87,9 @@ type State struct {
 	Failures int    `json:"failures,omitempty"`
 	// Judged is the sample of the last judgement.
 	Judged Sample `json:"judged"`
-	// Baseline is the cohort's counts when the step before was left: at 100 % there is no control any more.
+	// Baseline is the cohort's counts when the step before was left: at 100 % there is no control any more. Where the
+	// cohort does better than it at 100 %, beyond chance and MaxIncrease, that becomes the baseline. A step that was left
+	// without a passed judgement leaves none.
 	Baseline Counts `json:"baseline"`
 	// Blind is that the counters of the last interval could not be read.
 	Blind bool `json:"blind,omitempty"`
