@@ -50,6 +50,15 @@ func (f *Front) User() *User { return newUser(f.URL) }
 
 // StartFront puts another nginx in front of a TokenService. The stage's own must run already.
 func (s *Stage) StartFront(ctx context.Context, namespace, service string) (*Front, error) {
+	return s.startFront(ctx, namespace, service, "nginx-"+service)
+}
+
+// StartPagesFront is StartFront for a TokenPolicy with cookies: a page whose token has expired leads to /auth/continue.
+func (s *Stage) StartPagesFront(ctx context.Context, namespace, service string) (*Front, error) {
+	return s.startFront(ctx, namespace, service, "nginx-pages-"+service, "set $keyturn_cookies no;", "set $keyturn_cookies yes;")
+}
+
+func (s *Stage) startFront(ctx context.Context, namespace, service, dir string, edits ...string) (*Front, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -58,14 +67,14 @@ func (s *Stage) StartFront(ctx context.Context, namespace, service string) (*Fro
 	if err := listener.Close(); err != nil {
 		return nil, err
 	}
-	server, err := s.runNginx(ctx, namespace, service, listen, filepath.Join(s.options.Dir, "nginx-"+service))
+	server, err := s.runNginx(ctx, namespace, service, listen, filepath.Join(s.options.Dir, dir), edits...)
 	if err != nil {
 		return nil, err
 	}
 	return &Front{URL: "http://" + listen, server: server}, nil
 }
 
-func (s *Stage) runNginx(ctx context.Context, namespace, service, listen, dir string) (*nginx.Server, error) {
+func (s *Stage) runNginx(ctx context.Context, namespace, service, listen, dir string, edits ...string) (*nginx.Server, error) {
 	recipe, err := os.ReadFile(filepath.Join(s.options.Root, "docs", "ingress", "nginx.conf"))
 	if err != nil {
 		return nil, err
@@ -80,7 +89,7 @@ func (s *Stage) runNginx(ctx context.Context, namespace, service, listen, dir st
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	if err := nginx.Configure(dir, string(recipe), addresses); err != nil {
+	if err := nginx.Configure(dir, strings.NewReplacer(edits...).Replace(string(recipe)), addresses); err != nil {
 		return nil, err
 	}
 	return nginx.Start(ctx, s.NginxPath, dir, listen)
