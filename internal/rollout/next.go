@@ -30,7 +30,9 @@ func Next(now time.Time, p Policy, s State, o Observed) Decision {
 	}
 	s.Position = min(s.Position, len(p.Steps)) // steps were removed
 	d := Decision{State: s}
+	fresh := o.Sample != nil
 	if o.Command.ID != "" && o.Command.ID != s.Command {
+		fresh = fresh || o.Command.Action == Resume
 		d.command(now, p, o.Command)
 		if d.Change != Unchanged {
 			return d.wait(now, p)
@@ -42,9 +44,9 @@ func Next(now time.Time, p Policy, s State, o Observed) Decision {
 	if o.Sample != nil || o.Missing {
 		d.State.Blind = o.Missing
 	}
-	// Only an interval that was just counted promotes: a judgement that passed before a manager was away for hours says
-	// nothing about now.
-	if d.Change == Unchanged && o.Sample != nil && d.waiting(now, p) == "" {
+	// Only an interval that was just counted promotes, or somebody who says so now: a judgement that passed before a manager
+	// was away for hours says nothing about now.
+	if d.Change == Unchanged && fresh && d.waiting(now, p) == "" {
 		d.promote(now, p)
 	}
 	return d.wait(now, p)

@@ -159,13 +159,13 @@ func TestHolding(t *testing.T) {
 	t.Run("held and resumed", func(t *testing.T) {
 		s := newTale(t).command("a", Hold).is(0, Unchanged, Held)
 		s.sample(healthy()).is(0, Unchanged, Held)
-		s.command("b", Resume).is(0, Unchanged, Watching).sample(healthy()).is(10, Promoted, Baking)
+		s.command("b", Resume).is(10, Promoted, Baking)
 	})
 	t.Run("aborted", func(t *testing.T) {
 		s := newTale(t).sample(healthy()).command("a", Abort).is(0, Stopped, Aborted)
 		s.after(100*time.Hour).sample(healthy()).is(0, Unchanged, Aborted)
 		s.command("a", Abort).is(0, Unchanged, Aborted)
-		s.command("b", Resume).is(0, Unchanged, Watching).sample(healthy()).is(10, Promoted, Baking)
+		s.command("b", Resume).is(10, Promoted, Baking)
 	})
 	t.Run("steps were removed", func(t *testing.T) {
 		s := newTale(t).sample(healthy()).command("x", Promote).command("y", Promote).is(100, Promoted, Complete)

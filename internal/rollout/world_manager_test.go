@@ -27,10 +27,10 @@ func (w *world) reconcile() {
 		return // there is nothing to steer any more
 	}
 	d := w.decide()
-	switch {
-	case w.chance(25):
+	switch w.rng.IntN(25) {
+	case 0:
 		w.counts["killed before the write"]++ // the next run decides again
-	case w.chance(25):
+	case 1:
 		w.stale = append(w.stale, d) // a slow one: others are faster
 	default:
 		w.write(d)
@@ -50,6 +50,7 @@ func (w *world) decide() draft {
 		d.observed.Missing = true
 	case w.truth.begun != w.version: // a manager that starts, or a new step: an interval begins here
 		w.truth.begun = w.version
+		w.truth.begin()
 		w.pending, w.sessions, w.tokens = Sample{}, 0, 0
 	default:
 		sample := w.pending
@@ -91,7 +92,7 @@ func (w *world) write(d draft) {
 	if d.decision.Change != Unchanged {
 		w.log("%s: %d → %d %% (waiting %q)", d.decision.Change, d.old.Percent, w.state.Percent, d.decision.Waiting)
 		w.counts[string(d.decision.Change)]++
-		w.pending, w.sessions, w.tokens = Sample{}, 0, 0
+		w.truth.begun = -1 // what was counted before is of another step
 		w.settled(d.old.Percent)
 	}
 	if d.ended || d.decision.Change != Unchanged {

@@ -178,6 +178,7 @@ func (w *world) upset() {
 	}
 	if w.rare(6 * day) {
 		w.managerBack = w.t.Add(w.span(time.Hour, 40*time.Hour))
+		w.truth.begun = -1 // what it had in mind is lost
 		w.log("the manager is down until %s", w.managerBack)
 	}
 	if w.rare(9 * day) {

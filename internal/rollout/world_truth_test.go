@@ -26,8 +26,11 @@ type truth struct {
 	bad          time.Time
 	badTicks     int
 	ticksCounted int
+	evidence     bool // some of what was gathered since the last judgement that passed
 	suffering    int
-	everybody    time.Time // when an incident of everybody was last at work
+	// When an incident of everybody was last at work.
+	everybody      time.Time
+	everybodyTicks int
 }
 
 func (r *truth) ticks(w *world, bad bool) {
@@ -38,8 +41,12 @@ func (r *truth) ticks(w *world, bad bool) {
 	}
 	if w.backend.on(w.t) {
 		r.everybody = w.t
+		r.everybodyTicks++
 	}
 }
+
+// begin is where an interval begins.
+func (r *truth) begin() { r.badTicks, r.everybodyTicks, r.ticksCounted = 0, 0, 0 }
 
 // judge holds a decision that is being written against what really happened.
 func (r *truth) judge(w *world, d draft) {
@@ -51,7 +58,7 @@ func (r *truth) judge(w *world, d draft) {
 	case next == Unchanged && now.Percent != d.old.Percent:
 		w.fail("%d → %d %% without a decision", d.old.Percent, now.Percent)
 	case next == Promoted:
-		r.promoted(w, d, fresh && d.observed.Command.Action == Promote)
+		r.promoted(w, d, fresh && d.observed.Command.Action == Promote, fresh && d.observed.Command.Action == Resume)
 	case next == RolledBack:
 		r.rolledBack(w, d)
 	case next == Stopped && (!fresh || d.observed.Command.Action != Abort || now.Percent != 0):
@@ -64,7 +71,7 @@ func (r *truth) judge(w *world, d draft) {
 		w.fail("a bad release in the cohort alone is not rolled back after %d intervals at %d %%: %+v", r.suffering, d.old.Percent, now)
 	}
 	if next != Unchanged {
-		r.gathered, r.passed, r.failing, r.suffering = Sample{}, false, 0, 0
+		r.gathered, r.passed, r.failing, r.suffering, r.evidence = Sample{}, false, 0, 0, false
 	}
 	if d.ended {
 		r.ended(w, d)
@@ -96,11 +103,16 @@ func (r *truth) learn(w *world, d draft, fresh bool) {
 	s := d.observed.Sample
 	if s == nil {
 		r.blind = r.blind || d.observed.Missing
-		r.badTicks, r.ticksCounted = 0, 0
 		return
 	}
 	bad := r.badTicks > 0 && r.badTicks == r.ticksCounted
-	r.badTicks, r.ticksCounted = 0, 0
+	if r.badTicks > 0 {
+		r.bad, r.evidence = w.t, true // seen now, however long the interval was
+	}
+	if r.everybodyTicks > 0 {
+		r.everybody = w.t
+	}
+	r.begin()
 	if a := d.observed.Command.Action; fresh && d.decision.Change != Unchanged && (a == Promote || a == Abort) {
 		return // it began a new position, the sample is of the old one
 	}
@@ -128,11 +140,14 @@ func (r *truth) learn(w *world, d draft, fresh bool) {
 		if r.passed {
 			r.failing = 0
 		}
+		if d.decision.State.Failures == 0 && d.decision.Change == Unchanged {
+			r.evidence = false
+		}
 		r.gathered = Sample{}
 	}
 }
 
-func (r *truth) promoted(w *world, d draft, commanded bool) {
+func (r *truth) promoted(w *world, d draft, commanded, resumed bool) {
 	if d.decision.State.Position != d.old.Position+1 || d.decision.State.Percent != d.policy.Steps[d.old.Position].Percent {
 		w.fail("promoted from step %d to %d", d.old.Position, d.decision.State.Position)
 	}
@@ -156,13 +171,13 @@ func (r *truth) promoted(w *world, d draft, commanded bool) {
 		w.fail("promoted while cooling down")
 	case r.blind:
 		w.fail("promoted while blind")
-	case w.t.Sub(r.sampled) > time.Hour && !w.unlocked:
+	case w.t.Sub(r.sampled) > time.Hour && !w.unlocked && !resumed:
 		w.fail("promoted by what was counted %s ago", w.t.Sub(r.sampled))
 	case !r.passed:
 		w.fail("promoted to %d %% without a judgement that passed", d.decision.State.Percent)
 	case manual:
 		w.fail("promoted without the approval")
-	case d.now.Before(d.old.Since.Add(bake)):
+	case d.old.Position > 0 && d.now.Before(d.old.Since.Add(bake)):
 		w.fail("promoted while it bakes")
 	}
 }
@@ -177,7 +192,7 @@ func (r *truth) rolledBack(w *world, d draft) {
 		w.fail("rolled back from %d to %d %%", d.old.Percent, d.decision.State.Percent)
 	case back == nil || back.From != d.old.Percent || back.To != d.decision.State.Percent:
 		w.fail("rolled back without evidence: %+v", back)
-	case w.t.Sub(r.bad) < day:
+	case w.t.Sub(r.bad) < day, r.evidence: // the manager may have been away since
 	case d.old.Percent == 100 && w.t.Sub(r.everybody) < day:
 		w.counts["rolled back from 100 % by an incident of everybody"]++ // there is no control any more
 	default:
