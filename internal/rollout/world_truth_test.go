@@ -119,8 +119,10 @@ func (r *truth) learn(w *world, d draft, fresh bool) {
 	r.blind, r.sampled = false, w.t
 	enough := func(c Counts) bool { return c.Events >= d.policy.Guard.MinSamples }
 	alone := bad && !d.policy.Paused && w.t.Sub(r.everybody) > day
+	// At 100 % it takes a baseline that is not from an incident itself: until the cohort is well once, nobody knows better.
+	blunt := !r.baseline || !enough(d.old.Baseline) || d.old.Baseline.Rate() > 0.02
 	switch {
-	case !alone || d.old.Percent == 100 && (!r.baseline || !enough(d.old.Baseline)) || d.old.Percent == 0:
+	case !alone || d.old.Percent == 100 && blunt || d.old.Percent == 0:
 		r.suffering = 0
 	case enough(s.Cohort) && (enough(s.Control) || d.old.Percent == 100):
 		r.suffering++
