@@ -170,7 +170,7 @@ var progressing = map[rollout.Reason]bool{"": true, rollout.Baking: true, rollou
 var advice = map[rollout.Reason]string{
 	"":                       "the next step comes now",
 	rollout.Baking:           "the step is young",
-	rollout.Watching:         "the guard has not had enough events at this step yet",
+	rollout.Watching:         "the guard has not had enough events at this step yet, or is counting an interval",
 	rollout.Complete:         "everybody is in the cohort",
 	rollout.NoData:           "the replicas' counters could not be read: condition InForce names the replicas",
 	rollout.AwaitingApproval: "time and guard are satisfied: somebody must say kubectl keyturn rollout promote",

@@ -66,9 +66,9 @@ type GuardSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9.]+pp$') || double(self.split('pp')[0]) <= 100.0",message="guard.fastFail must be from 0pp to 100pp, such as 5pp"
 	FastFail PercentagePoints `json:"fastFail,omitempty"`
 
-	// maxEndpointFailures is the share of refreshes and exchanges that may fail.
-	// Only the cohort has them, so there is nothing to compare them with. 0%: any
-	// share. Default 5%; 0% to 100%.
+	// maxEndpointFailures is the share of refreshes and exchanges that may fail,
+	// beyond the share of failures that the others have. Only the cohort has these
+	// endpoints. 0%: any share. Default 5%; 0% to 100%.
 	// +optional
 	// +default="5%"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9.]+%$') || double(self.split('%')[0]) <= 100.0",message="guard.maxEndpointFailures must be from 0% to 100%, such as 5%"
