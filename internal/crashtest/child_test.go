@@ -88,6 +88,7 @@ func open(ctx context.Context, url, dir string) (sessions store.Store, err error
 func serve(url, dir string, at point) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	signal.Ignore(syscall.SIGXFSZ) // a file that may not grow is an error of the write, as a full disk is
 	sessions, err := open(ctx, url, dir)
 	if err != nil {
 		return err
