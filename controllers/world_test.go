@@ -33,7 +33,7 @@ const (
 )
 
 // patience bounds every wait of a test: far more than any should take on a busy machine.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // steppedClock is the manager's and the replicas' clock: it stands still until a test moves it.
 type steppedClock struct {
