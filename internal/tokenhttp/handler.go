@@ -104,7 +104,7 @@ func New(config Config) *Service {
 
 // Public is the handler of the port behind the ingress.
 func (s *Service) Public() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return aside(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = s.relocate(r)
 		defer s.recover(w, r)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -114,7 +114,7 @@ func (s *Service) Public() http.Handler {
 		if p := s.dispatch(w, r); p != nil {
 			p.write(w)
 		}
-	})
+	}))
 }
 
 // dispatch matches the path exactly: a cleaned path could mean another route to the ingress than to us.
