@@ -33,6 +33,12 @@ const problemType = "application/problem+json"
 // field is one header of an answer.
 type field struct{ name, value string }
 
+// identity are the headers that tell the application who the user is, in the order in which they are set; one without a
+// value says that there is nothing to tell, and that the client's own must not pass.
+func (o outcome) identity() []field {
+	return []field{{policy.HeaderUser, o.User}, {policy.HeaderRole, o.Role}, {policy.HeaderMethod, string(o.Method)}}
+}
+
 // denialHeaders are what every denial carries. Proxies copy all of them to the client: nothing here is secret.
 func denialHeaders(out outcome) []field {
 	fields := []field{{"Cache-Control", "no-store"}, {HeaderDecision, out.id}, {HeaderCode, string(out.Code)}}

@@ -39,7 +39,7 @@ func allowed(out outcome, seen []string) *auth.CheckResponse {
 	ok := &auth.OkHttpResponse{}
 	var set []string
 	remove := slices.Clone(aliases)
-	for _, f := range []field{{policy.HeaderUser, out.User}, {policy.HeaderRole, out.Role}, {policy.HeaderMethod, string(out.Method)}} {
+	for _, f := range out.identity() {
 		name := strings.ToLower(f.name)
 		if f.value == "" {
 			remove = append(remove, name)

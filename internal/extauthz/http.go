@@ -48,9 +48,9 @@ func (a *Authorizer) serveCheck(w http.ResponseWriter, r *http.Request) {
 // writeAllow sets every identity header, also an empty one: some proxies keep the client's where it is absent.
 func writeAllow(w http.ResponseWriter, out outcome) {
 	h := w.Header()
-	h.Set(policy.HeaderUser, out.User)
-	h.Set(policy.HeaderRole, out.Role)
-	h.Set(policy.HeaderMethod, string(out.Method))
+	for _, f := range out.identity() {
+		h.Set(f.name, f.value)
+	}
 	for _, line := range out.announcement {
 		h.Set(line.Name, line.Value)
 	}

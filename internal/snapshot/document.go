@@ -223,6 +223,8 @@ type Edge struct {
 	AccessCookie string `json:"accessCookie,omitempty"`
 	// Rollout is nil where there are no legacy sessions.
 	Rollout *Rollout `json:"rollout,omitempty"`
+	// Policies are the AccessPolicies of this TokenService, beside the reserved one; sorted by name.
+	Policies []AccessPolicy `json:"policies,omitempty"`
 }
 
 // The values of Edge.OnStaleRevocation.
