@@ -113,7 +113,7 @@ func TestCodes(t *testing.T) {
 	// What clients and dashboards rely on: the whole table, by its words.
 	want := map[Reason]string{
 		NoCredential: "401 no_credential", MultipleCredentials: "401 invalid_request", ConflictingCredentials: "401 invalid_request", CrossSite: "403 cross_site", TooLarge: "401 invalid_token",
-		MalformedToken: "401 invalid_token", WrongIssuer: "401 invalid_token", ReasonExpired: "401 expired",
+		MalformedToken: "401 invalid_token", EncryptedToken: "401 invalid_token", WrongIssuer: "401 invalid_token", ReasonExpired: "401 expired",
 		UnsupportedHeader: "401 invalid_token", WrongType: "401 invalid_token", AlgorithmMismatch: "401 invalid_token",
 		MissingClaim: "401 invalid_token", WrongAudience: "401 invalid_token", NotYetValid: "401 invalid_token",
 		LifetimeTooLong: "401 invalid_token", UnknownKey: "401 invalid_token", BadSignature: "401 invalid_token",

@@ -16,6 +16,8 @@ const (
 	TooLarge Reason = "too_large"
 	// MalformedToken: not three canonical base64url segments of strict JSON, or a member of the wrong type.
 	MalformedToken Reason = "malformed_token"
+	// EncryptedToken: five segments, as a JWE has; nothing is ever decrypted.
+	EncryptedToken Reason = "encrypted_token"
 	// WrongIssuer: another `iss`.
 	WrongIssuer Reason = "wrong_issuer"
 	// ReasonExpired is the reason that goes with the outcome [Expired].

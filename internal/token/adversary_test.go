@@ -86,7 +86,7 @@ func shapeAttacks() []attack {
 	malformed := policy.MalformedToken
 	return []attack{
 		{"shape", "two segments", malformed, text(func(s string) string { return s[:strings.LastIndexByte(s, '.')] }), nil},
-		{"shape", "JWE of five segments", malformed, text(func(s string) string { return s + ".AAAA.BBBB" }), nil},
+		{"shape", "JWE of five segments", policy.EncryptedToken, text(func(s string) string { return s + ".AAAA.BBBB" }), nil},
 		{"shape", "four segments", malformed, text(func(s string) string { return s + ".AAAA" }), nil},
 		{"shape", "empty signature", malformed, part(2, func(string) string { return "" }), nil},
 		{"shape", "empty header", malformed, part(0, func(string) string { return "" }), nil},
@@ -98,7 +98,7 @@ func shapeAttacks() []attack {
 		}), nil},
 		{"shape", "leading space", malformed, text(func(s string) string { return " " + s }), nil},
 		{"shape", "trailing line break", malformed, text(func(s string) string { return s + "\n" }), nil},
-		{"shape", "two tokens by comma", malformed, text(func(s string) string { return s + "," + s }), nil},
+		{"shape", "two tokens by comma", policy.EncryptedToken, text(func(s string) string { return s + "," + s }), nil},
 		{"shape", "huge", policy.TooLarge, claim("pad", strings.Repeat("x", MaxBytes)), nil},
 		{"shape", "huge without a dot", policy.TooLarge, text(func(string) string { return strings.Repeat("A", 1<<20) }), nil},
 		{"shape", "a million dots", policy.TooLarge, text(func(string) string { return strings.Repeat(".", 1<<20) }), nil},

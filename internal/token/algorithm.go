@@ -60,11 +60,15 @@ func sign(a Algorithm, key crypto.Signer, input []byte) ([]byte, error) {
 
 var errSignature = errors.New("the signature does not verify")
 
-func verifySignature(a Algorithm, key crypto.PublicKey, input, signature []byte) error {
-	digest := sha256.Sum256(input)
-	good := false
+// verifySignature takes each signature in the one form and of the one length that its algorithm has: r and s side by
+// side rather than DER, as many bytes as the modulus, a salt as long as the hash. Of ES256 both s and -s are good, as
+// RFC 7518 has it and other signers make them: a token can so be spelt anew by whoever has it, and nothing may take two
+// texts for two tokens; that is what `jti` is for.
+func verifySignature(a Algorithm, key crypto.PublicKey, text string, signature []byte) error {
+	input, good := []byte(text), false
 	switch k := key.(type) {
 	case *rsa.PublicKey:
+		digest := sha256.Sum256(input)
 		switch a { //nolint:exhaustive // the others are not for this kind of key
 		case PS256:
 			good = rsa.VerifyPSS(k, crypto.SHA256, digest[:], signature, pssOptions) == nil
@@ -75,6 +79,7 @@ func verifySignature(a Algorithm, key crypto.PublicKey, input, signature []byte)
 		if a == ES256 && len(signature) == 2*es256Size {
 			r := new(big.Int).SetBytes(signature[:es256Size])
 			s := new(big.Int).SetBytes(signature[es256Size:])
+			digest := sha256.Sum256(input)
 			good = r.Sign() > 0 && s.Sign() > 0 && ecdsa.Verify(k, digest[:], r, s)
 		}
 	case ed25519.PublicKey:

@@ -110,7 +110,7 @@ func FuzzReadObject(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		o, err := readObject(raw)
+		o, err := readObject(string(raw))
 		if err != nil {
 			return
 		}
@@ -130,7 +130,7 @@ func FuzzReadObject(f *testing.F) {
 				t.Fatalf("%q: text %q here, %q there", m.name, s, text)
 			}
 			var list []string
-			if l, ok := asStrings(m.raw); ok && m.raw[0] == '[' && (json.Unmarshal([]byte(m.raw), &list) != nil || len(l) != len(list)) {
+			if l, ok := asWords(m.raw); ok && m.raw[0] == '[' && (json.Unmarshal([]byte(m.raw), &list) != nil || len(l) != len(list)) {
 				t.Fatalf("%q: list %q here, %q there", m.name, l, list)
 			}
 		}

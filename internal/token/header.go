@@ -1,6 +1,7 @@
 package token
 
 import (
+	"slices"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/policy"
@@ -8,19 +9,19 @@ import (
 
 // headerMembers are the names of a JOSE header that mean something to one reader or another (RFC 7515, section 4.1;
 // RFC 7516, section 4.1; RFC 7518, section 4; RFC 7797).
-var headerMembers = []string{"alg", "kid", "typ", "crit", "b64", "zip", "jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "enc", "cty", "epk", "apu", "apv", "p2s", "p2c", "iv", "tag"}
+var headerMembers = append([]string{"alg", "kid", "typ"}, refusedMembers...)
 
-// refusedHeader are those that ask for something Keyturn never does: to take the key from the token, to look at an
+// refusedMembers are those that ask for something Keyturn never does: to take the key from the token, to look at an
 // address, to read the payload in another way. What is merely unknown is ignored, as RFC 7515, section 4 demands.
-var refusedHeader = headerMembers[3:]
+var refusedMembers = []string{"crit", "b64", "zip", "jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "enc", "cty", "epk", "apu", "apv", "p2s", "p2c", "iv", "tag"}
 
 // maxKID bounds a kid before it is looked up; ours have 43 characters.
 const maxKID = 128
 
 // checkHeader asks what the header says without asking the keys.
 func (t *parsed) checkHeader() policy.Reason {
-	for _, name := range refusedHeader {
-		if _, given := t.header.get(name); given {
+	for _, m := range t.header {
+		if slices.Contains(refusedMembers, m.name) {
 			return policy.UnsupportedHeader
 		}
 	}
@@ -48,7 +49,7 @@ func (t *parsed) required(name string) (string, policy.Reason) {
 	if !given {
 		return "", policy.MissingClaim
 	}
-	s, ok := asString(raw)
+	s, ok := asWord(raw)
 	if !ok {
 		return "", policy.MalformedToken
 	}
@@ -72,21 +73,21 @@ func (t *parsed) seconds(name string) (int64, policy.Reason) {
 }
 
 // claims reads the payload: what RFC 9068 demands, what Keyturn adds, and every other text as a custom claim.
-func (t *parsed) claims() (Claims, policy.Reason) {
-	var c Claims
-	for _, text := range []struct {
-		name     string
-		into     *string
-		required bool
-	}{{"iss", &c.Issuer, true}, {"sub", &c.Subject, true}, {"jti", &c.ID, true}, {"client_id", &c.ClientID, false}, {"sid", &c.SessionID, false}} {
-		if _, given := t.payload.get(text.name); !given && !text.required {
-			continue
-		}
-		value, reason := t.required(text.name)
-		if reason != "" {
-			return Claims{}, reason
-		}
-		*text.into = value
+func (t *parsed) claims() (c Claims, reason policy.Reason) {
+	if c.Issuer, reason = t.required("iss"); reason != "" {
+		return Claims{}, reason
+	}
+	if c.Subject, reason = t.required("sub"); reason != "" {
+		return Claims{}, reason
+	}
+	if c.ID, reason = t.required("jti"); reason != "" {
+		return Claims{}, reason
+	}
+	if c.ClientID, reason = t.optional("client_id"); reason != "" {
+		return Claims{}, reason
+	}
+	if c.SessionID, reason = t.optional("sid"); reason != "" {
+		return Claims{}, reason
 	}
 	issued, reason := t.seconds("iat")
 	if reason != "" {
@@ -97,22 +98,37 @@ func (t *parsed) claims() (Claims, policy.Reason) {
 		return Claims{}, reason
 	}
 	c.IssuedAt, c.ExpiresAt = time.Unix(issued, 0).UTC(), time.Unix(expires, 0).UTC()
-	raw, given := t.payload.get("aud")
+	audience, given := t.payload.get("aud")
 	if !given {
 		return Claims{}, policy.MissingClaim
 	}
-	audience, ok := asStrings(raw)
-	if !ok {
+	var ok bool
+	if c.Audience, ok = asWords(audience); !ok {
 		return Claims{}, policy.MalformedToken
 	}
-	c.Audience = audience
-	for _, m := range t.payload {
-		if value, ok := asString(m.raw); ok && !isProtocolClaim(m.name) {
-			if c.Custom == nil {
-				c.Custom = map[string]string{}
-			}
-			c.Custom[m.name] = value
-		}
-	}
+	c.Custom = t.custom()
 	return c, ""
+}
+
+// optional reads a claim that may be absent, but not empty or anything else than a text.
+func (t *parsed) optional(name string) (string, policy.Reason) {
+	if _, given := t.payload.get(name); !given {
+		return "", ""
+	}
+	return t.required(name)
+}
+
+// custom returns every text that is no protocol claim.
+func (t *parsed) custom() map[string]string {
+	var custom map[string]string
+	for _, m := range t.payload {
+		if m.raw[0] != '"' || isProtocolClaim(m.name) {
+			continue
+		}
+		if custom == nil {
+			custom = make(map[string]string, 2)
+		}
+		custom[m.name], _ = asString(m.raw)
+	}
+	return custom
 }

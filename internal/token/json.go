@@ -10,6 +10,8 @@ import (
 const (
 	maxDepth   = 8
 	maxMembers = 64
+	// usualMembers is how many a payload of ours has at most, with two claims of the identity source.
+	usualMembers = 12
 )
 
 // errJSON is the one error of the reader: which rule was broken helps nobody but an attacker.
@@ -33,12 +35,26 @@ func (o object) get(name string) (string, bool) {
 	return "", false
 }
 
-// misspelt tells whether a member's name differs from one of names in case only, by Unicode's simple folding: `ſub`
-// (U+017F) and `KID` with U+212A are what a lenient reader takes for `sub` and `kid`.
-func (o object) misspelt(names ...string) bool {
-	for _, m := range o {
+// ambiguous tells whether a lenient reader could take one member for another, or for one of names: a name that differs
+// from another in case only, or one that is not printable ASCII. Of the latter some fold to ASCII (`ſub` with U+017F,
+// `KID` with U+212A, `iß`), some are normalised to it (full-width letters), some only look like it.
+func (o object) ambiguous(names []string) bool {
+	for i, m := range o {
+		if isPlain(m.name) {
+			continue
+		}
+		for j := range len(m.name) {
+			if m.name[j] < ' ' || m.name[j] > '~' {
+				return true
+			}
+		}
 		for _, name := range names {
 			if m.name != name && strings.EqualFold(m.name, name) {
+				return true
+			}
+		}
+		for j, other := range o {
+			if i != j && strings.EqualFold(m.name, other.name) {
 				return true
 			}
 		}
@@ -46,13 +62,25 @@ func (o object) misspelt(names ...string) bool {
 	return false
 }
 
+// isPlain tells whether a name has only characters that no other name of [object.ambiguous] could be a variant of: no
+// upper case, and not the `#` of `x5t#S256`, which is the only protocol name with any.
+func isPlain(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; !isDigit(c) && (c < 'a' || c > 'z') && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
 // readObject reads exactly one JSON object (RFC 8259) and nothing after it: valid UTF-8, no lone surrogates, no
 // duplicate names at any depth, at most [maxDepth] levels and [maxMembers] members each. It never recurses deeper.
-func readObject(raw []byte) (object, error) {
-	if !utf8.Valid(raw) {
+// Names and values are parts of raw.
+func readObject(raw string) (object, error) {
+	if !utf8.ValidString(raw) {
 		return nil, errJSON
 	}
-	r := reader{raw: string(raw)} // one copy: names and values are parts of it
+	r := reader{raw: raw}
 	r.space()
 	top, ok := r.object(1)
 	r.space()
@@ -90,7 +118,10 @@ func (r *reader) object(depth int) (object, bool) {
 	if depth > maxDepth || !r.take('{') {
 		return nil, false
 	}
-	members := make(object, 0, 12)
+	var members object // only the outermost is kept: the others must not cost an attacker's hundredfold
+	if depth == 1 {
+		members = make(object, 0, usualMembers)
+	}
 	r.space()
 	if r.take('}') {
 		return members, true
@@ -101,10 +132,7 @@ func (r *reader) object(depth int) (object, bool) {
 		if !ok {
 			return nil, false
 		}
-		name, ok := unquote(quoted)
-		if !ok {
-			return nil, false
-		}
+		name := unquote(quoted)
 		if _, twice := members.get(name); twice {
 			return nil, false
 		}
@@ -140,10 +168,7 @@ func (r *reader) value(depth int) bool {
 	case c == '[':
 		return r.array(depth + 1)
 	case c == '"':
-		quoted, ok := r.quoted()
-		if ok {
-			_, ok = unquote(quoted)
-		}
+		_, ok := r.quoted()
 		return ok
 	case c == '-' || isDigit(c):
 		return r.number()
@@ -210,7 +235,7 @@ func (r *reader) digits() bool {
 	return r.pos > start
 }
 
-// quoted takes a string with its quotes.
+// quoted takes a string with its quotes: no control characters, only the escapes of RFC 8259, section 7.
 func (r *reader) quoted() (string, bool) {
 	start := r.pos
 	if !r.take('"') {
@@ -222,8 +247,12 @@ func (r *reader) quoted() (string, bool) {
 			r.pos++
 			return r.raw[start:r.pos], true
 		case c == '\\':
-			r.pos += 2
-		case c < 0x20:
+			_, size := escape(r.raw[r.pos:])
+			if size == 0 {
+				return "", false
+			}
+			r.pos += size
+		case c < ' ':
 			return "", false
 		default:
 			r.pos++

@@ -13,7 +13,7 @@ func TestReadObject(t *testing.T) {
 		`{"a":"` + "\x7f\u2028" + `"}`: 1, `{"a":{"a":{"a":1}}}`: 1,
 	}
 	for text, members := range good {
-		o, err := readObject([]byte(text))
+		o, err := readObject(text)
 		if err != nil || len(o) != members {
 			t.Errorf("%s: %d members, %v", text, len(o), err)
 		}
@@ -33,11 +33,11 @@ func TestReadObject(t *testing.T) {
 	}
 	bad = append(bad, "{"+strings.Join(many, ",")+"}")
 	for _, text := range bad {
-		if o, err := readObject([]byte(text)); err == nil {
+		if o, err := readObject(text); err == nil {
 			t.Errorf("%q is read as %v", text, o)
 		}
 	}
-	if o, err := readObject([]byte("{" + strings.Join(many[1:], ",") + "}")); err != nil || len(o) != maxMembers {
+	if o, err := readObject("{" + strings.Join(many[1:], ",") + "}"); err != nil || len(o) != maxMembers {
 		t.Errorf("%d members: %v", maxMembers, err)
 	}
 }
@@ -70,12 +70,12 @@ func TestNumericDate(t *testing.T) {
 
 func TestStrings(t *testing.T) {
 	for text, want := range map[string]string{`"a"`: "[a]", `["a"]`: "[a]", `[ "a" , "\u0062" ]`: "[a b]", `[""]`: "[]"} {
-		if got, ok := asStrings(text); !ok || fmt.Sprint(got) != want {
+		if got, ok := asWords(text); !ok || fmt.Sprint(got) != want {
 			t.Errorf("%s: %v %v", text, got, ok)
 		}
 	}
 	for _, text := range []string{``, `1`, `[]`, `[1]`, `["a",1]`, `["a" "b"]`, `["\ud800"]`, `{"0":"a"}`, `null`, `[null]`, `[["a"]]`, `["a",]`} {
-		if got, ok := asStrings(text); ok {
+		if got, ok := asWords(text); ok {
 			t.Errorf("%s is %v", text, got)
 		}
 	}

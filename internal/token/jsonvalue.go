@@ -1,71 +1,112 @@
 package token
 
 import (
-	"encoding/json"
 	"strings"
+	"unicode/utf16"
 )
 
-// unquote returns what a quoted JSON string says.
-func unquote(quoted string) (string, bool) {
+// unquote returns what a string says that [reader.quoted] took.
+func unquote(quoted string) string {
 	inner := quoted[1 : len(quoted)-1]
-	if strings.IndexByte(inner, '\\') < 0 {
-		return inner, true
+	i := strings.IndexByte(inner, '\\')
+	if i < 0 {
+		return inner
 	}
-	if !pairedSurrogates(inner) {
-		return "", false
+	var out strings.Builder
+	out.Grow(len(inner))
+	for ; i >= 0; i = strings.IndexByte(inner, '\\') {
+		out.WriteString(inner[:i])
+		character, size := escape(inner[i:])
+		out.WriteRune(character)
+		inner = inner[i+size:]
 	}
-	var s string
-	if json.Unmarshal([]byte(quoted), &s) != nil {
-		return "", false
-	}
-	return s, true
+	out.WriteString(inner)
+	return out.String()
 }
 
-// pairedSurrogates refuses \uD800-\uDFFF escapes outside a pair: readers disagree about what they mean.
-func pairedSurrogates(inner string) bool {
-	for i := 0; i < len(inner); i++ {
-		if inner[i] != '\\' {
-			continue
-		}
-		i++
-		if i >= len(inner) || inner[i] != 'u' {
-			continue
-		}
-		switch surrogate(inner, i-1) {
-		case 'l':
-			return false
-		case 'h':
-			if surrogate(inner, i+5) != 'l' {
-				return false
-			}
-			i += 10
-		}
+// escape reads the escape sequence at the beginning of s: its character and its length, 0 if there is none that means
+// one character. Readers disagree about what \uD800-\uDFFF outside a pair mean.
+func escape(s string) (character rune, size int) {
+	if len(s) < 2 {
+		return 0, 0
 	}
-	return true
+	switch s[1] {
+	case '"', '\\', '/':
+		return rune(s[1]), 2
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	}
+	unit, ok := codeUnit(s)
+	if !ok {
+		return 0, 0
+	}
+	if !utf16.IsSurrogate(unit) {
+		return unit, 6
+	}
+	second, _ := codeUnit(s[6:])
+	if character = utf16.DecodeRune(unit, second); character == replacement {
+		return 0, 0
+	}
+	return character, 12
 }
 
-// surrogate classifies the escape that begins at i: 'h' high, 'l' low, 0 anything else.
-func surrogate(s string, i int) byte {
-	if i+4 > len(s) || s[i] != '\\' || s[i+1] != 'u' || s[i+2]|0x20 != 'd' {
-		return 0
+// replacement is what DecodeRune answers to what is no pair; a pair never means it.
+const replacement = '\uFFFD'
+
+// codeUnit reads one \uXXXX.
+func codeUnit(s string) (rune, bool) {
+	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
+		return 0, false
 	}
-	switch c := s[i+3] | 0x20; {
-	case c == '8' || c == '9' || c == 'a' || c == 'b':
-		return 'h'
-	case c >= 'c' && c <= 'f':
-		return 'l'
+	var unit rune
+	for _, c := range []byte(s[2:6]) {
+		switch {
+		case isDigit(c):
+			c -= '0'
+		case c|0x20 >= 'a' && c|0x20 <= 'f':
+			c = c | 0x20 - 'a' + 10
+		default:
+			return 0, false
+		}
+		unit = unit<<4 | rune(c)
 	}
-	return 0
+	return unit, true
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // asString reads a JSON string.
 func asString(raw string) (string, bool) {
-	if len(raw) < 2 || raw[0] != '"' {
+	r := reader{raw: raw}
+	quoted, ok := r.quoted()
+	if !ok || r.pos != len(raw) {
 		return "", false
 	}
-	return unquote(raw)
+	return unquote(quoted), true
+}
+
+// asWord reads a JSON string without control characters, which have no place in an identifier: whoever logs, stores or
+// forwards it may cut it there.
+func asWord(raw string) (string, bool) {
+	s, ok := asString(raw)
+	return s, ok && !hasControl(s)
+}
+
+func hasControl(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return true
+		}
+	}
+	return false
 }
 
 // maxNumericDate is the end of the year 9999: later instants do not survive every time library.
@@ -88,9 +129,9 @@ func asSeconds(raw string) (int64, bool) {
 	return n, n <= maxNumericDate
 }
 
-// asStrings reads a JSON string or a non-empty array of strings (RFC 7519, section 4.1.3).
-func asStrings(raw string) ([]string, bool) {
-	if one, ok := asString(raw); ok {
+// asWords reads a string or a non-empty array of strings (RFC 7519, section 4.1.3), each as [asWord] does.
+func asWords(raw string) ([]string, bool) {
+	if one, ok := asWord(raw); ok {
 		return []string{one}, true
 	}
 	if len(raw) == 0 || raw[0] != '[' {
@@ -104,11 +145,11 @@ func asStrings(raw string) ([]string, bool) {
 		if !ok {
 			return nil, false
 		}
-		s, ok := unquote(quoted)
-		if !ok {
+		word := unquote(quoted)
+		if hasControl(word) {
 			return nil, false
 		}
-		all = append(all, s)
+		all = append(all, word)
 		r.space()
 		if r.take(']') {
 			return all, true

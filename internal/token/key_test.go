@@ -55,11 +55,11 @@ func TestGenerateRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := verifySignature(a, public.key, input, signature); err != nil {
+			if err := verifySignature(a, public.key, string(input), signature); err != nil {
 				t.Error(err)
 			}
 			signature[0] ^= 1
-			if verifySignature(a, public.key, input, signature) == nil {
+			if verifySignature(a, public.key, string(input), signature) == nil {
 				t.Error("a changed signature verifies")
 			}
 		})

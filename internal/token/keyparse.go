@@ -82,7 +82,7 @@ func readKey(document []byte, private bool) (object, error) {
 	if len(document) > MaxJWKBytes {
 		return nil, fmt.Errorf("the JWK has %d bytes, at most %d are read", len(document), MaxJWKBytes)
 	}
-	members, err := readObject(document)
+	members, err := readObject(string(document))
 	if err != nil {
 		return nil, fmt.Errorf("the JWK is %w", err)
 	}

@@ -64,7 +64,7 @@ func TestSignatureKnownAnswers(t *testing.T) {
 			key = k
 		}
 		dot := strings.LastIndexByte(c.token, '.')
-		input := []byte(c.token[:dot])
+		input := c.token[:dot]
 		signature, ok := decodeSegment(c.token[dot+1:])
 		if !ok {
 			t.Fatal("the signature is not base64url")
@@ -74,7 +74,7 @@ func TestSignatureKnownAnswers(t *testing.T) {
 				t.Errorf("the %s example checked as %s: %v", c.algorithm, a, err)
 			}
 		}
-		if verifySignature(c.algorithm, key, append(input, '.'), signature) == nil {
+		if verifySignature(c.algorithm, key, input+".", signature) == nil {
 			t.Errorf("%s: a longer input verifies", c.algorithm)
 		}
 	}

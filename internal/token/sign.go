@@ -77,6 +77,8 @@ func (c Claims) encode() ([]byte, error) {
 		return nil, errors.New("an access token needs iss, sub, jti and client_id")
 	case !utf8.ValidString(c.Issuer + c.Subject + c.ID + c.ClientID + c.SessionID + strings.Join(c.Audience, "")):
 		return nil, errors.New("an access token's claims must be UTF-8") // the encoder would replace what is not
+	case hasControl(c.Issuer + c.Subject + c.ID + c.ClientID + c.SessionID + strings.Join(c.Audience, "")):
+		return nil, errors.New("an access token's claims must have no control characters")
 	case len(c.Audience) == 0 || slices.Contains(c.Audience, ""):
 		return nil, errors.New("an access token needs an audience")
 	case c.IssuedAt.Unix() < 0 || c.ExpiresAt.Unix() > maxNumericDate || c.ExpiresAt.Unix() <= c.IssuedAt.Unix():
@@ -112,9 +114,13 @@ func (c Claims) encode() ([]byte, error) {
 			return nil, err
 		}
 	}
+	var custom object
 	for _, name := range slices.Sorted(maps.Keys(c.Custom)) {
-		if name == "" || (object{{name: name}}).misspelt(protocolClaims...) || isProtocolClaim(name) {
+		if name == "" || isProtocolClaim(name) {
 			return nil, fmt.Errorf("custom claim %q: that name belongs to the protocol", clip(name))
+		}
+		if custom = append(custom, member{name: name}); custom.ambiguous(protocolClaims) {
+			return nil, fmt.Errorf("custom claim %q: a name is printable ASCII and differs from every other in more than upper and lower case", clip(name))
 		}
 		if !utf8.ValidString(name + c.Custom[name]) {
 			return nil, fmt.Errorf("custom claim %q must be UTF-8", clip(name))

@@ -59,6 +59,9 @@ func (v *Verifier) verify(now time.Time, raw string, expiredToo bool) Verified {
 	if len(raw) > MaxBytes {
 		return invalid(policy.TooLarge)
 	}
+	if strings.Count(raw, ".") == jweDots {
+		return invalid(policy.EncryptedToken)
+	}
 	t, ok := parse(raw)
 	if !ok {
 		return invalid(policy.MalformedToken)
@@ -92,6 +95,9 @@ func (v *Verifier) verify(now time.Time, raw string, expiredToo bool) Verified {
 	}
 	return Verified{Outcome: policy.Valid, Reason: policy.OK, Claims: claims, KID: t.kid}
 }
+
+// jweDots are the dots of a JWE's five segments (RFC 7516, section 7.1): nothing is decrypted, so nothing is decoded.
+const jweDots = 4
 
 func invalid(reason policy.Reason) Verified {
 	return Verified{Outcome: policy.Invalid, Reason: reason}
@@ -128,7 +134,7 @@ func (v *Verifier) checkSignature(t *parsed) policy.Reason {
 	if key.algorithm != t.algorithm {
 		return policy.AlgorithmMismatch
 	}
-	if verifySignature(key.algorithm, key.key, []byte(t.input), t.signature) != nil {
+	if verifySignature(key.algorithm, key.key, t.input, t.signature) != nil {
 		return policy.BadSignature
 	}
 	return ""
@@ -144,33 +150,36 @@ type parsed struct {
 }
 
 // parse reads the compact serialization (RFC 7515, section 7.1): three segments, none empty. An empty signature is
-// that of an unsecured JWS.
+// that of an unsecured JWS, an empty payload that of a detached one.
 func parse(raw string) (*parsed, bool) {
-	first, rest, ok := strings.Cut(raw, ".")
-	second, third, ok2 := strings.Cut(rest, ".")
-	if !ok || !ok2 || first == "" || second == "" || third == "" || strings.Contains(third, ".") {
+	first := strings.IndexByte(raw, '.')
+	last := strings.LastIndexByte(raw, '.')
+	if first <= 0 || last-first < 2 || last == len(raw)-1 {
 		return nil, false
 	}
-	header, ok := readSegment(first)
-	if !ok || header.misspelt(headerMembers...) {
-		return nil, false
-	}
-	payload, ok := readSegment(second)
-	if !ok || payload.misspelt(protocolClaims...) {
-		return nil, false
-	}
-	signature, ok := decodeSegment(third)
+	// One buffer for all three: a dot between the outer ones is refused with everything else outside the alphabet.
+	decoded, ok := appendDecoded(make([]byte, 0, len(raw)*3/4), raw[:first])
 	if !ok {
 		return nil, false
 	}
-	return &parsed{header: header, payload: payload, input: raw[:len(first)+1+len(second)], signature: signature}, true
+	headerEnd := len(decoded)
+	if decoded, ok = appendDecoded(decoded, raw[first+1:last]); !ok {
+		return nil, false
+	}
+	payloadEnd := len(decoded)
+	if decoded, ok = appendDecoded(decoded, raw[last+1:]); !ok {
+		return nil, false
+	}
+	text := string(decoded[:payloadEnd])
+	t := &parsed{input: raw[:last], signature: decoded[payloadEnd:]}
+	if t.header, ok = readMembers(text[:headerEnd], headerMembers); !ok {
+		return nil, false
+	}
+	t.payload, ok = readMembers(text[headerEnd:], protocolClaims)
+	return t, ok
 }
 
-func readSegment(s string) (object, bool) {
-	raw, ok := decodeSegment(s)
-	if !ok {
-		return nil, false
-	}
-	o, err := readObject(raw)
-	return o, err == nil
+func readMembers(text string, names []string) (object, bool) {
+	o, err := readObject(text)
+	return o, err == nil && !o.ambiguous(names)
 }

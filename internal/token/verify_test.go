@@ -213,17 +213,3 @@ func TestRefusalAllocations(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkVerify(b *testing.B) {
-	for _, a := range Algorithms {
-		b.Run(string(a), func(b *testing.B) {
-			v, raw := testVerifier(), forge(a).raw()
-			b.ReportAllocs()
-			for b.Loop() {
-				if v.Verify(testNow, raw).Outcome != policy.Valid {
-					b.Fatal("refused")
-				}
-			}
-		})
-	}
-}
