@@ -1,6 +1,7 @@
 // Command demo shows the main job of Keyturn for real: a Kubernetes API server, the operator, the token service, the
 // edge and an nginx, all on this machine; a user logs in, calls, refreshes and logs out through nginx, and the signing
-// key is rotated twice while requests run. It exits with 0 if everything was as it should be.
+// key is rotated twice while requests run; users of an old application move to tokens by percentage and back. It exits
+// with 0 if everything was as it should be.
 package main
 
 import (
@@ -70,7 +71,8 @@ func run(ctx context.Context, keep bool) (err error) {
 		err = errors.Join(err, s.Strike())
 	}()
 	show.text(fmt.Sprintf("Ready after %.0f s.", time.Since(began).Seconds()))
-	play := &play{stage: s, show: show, user: s.User()}
+	play := &play{stage: s, show: show, user: s.User(), dir: dir}
+	defer play.end()
 	if err := play.all(ctx); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,13 +16,16 @@ type play struct {
 	stage *stage.Stage
 	show  *screen
 	user  *stage.User
+	// dir is for what an act starts; atEnd stops it, last first.
+	dir   string
+	atEnd []func()
 
 	passed, failed int
-	load           string
+	load, moved    string
 }
 
 func (p *play) all(ctx context.Context) error {
-	for _, act := range []func(context.Context) error{p.tables, p.session, p.rotation, p.theft, p.tables} {
+	for _, act := range []func(context.Context) error{p.tables, p.session, p.rotation, p.theft, p.migration, p.tables} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -184,6 +188,13 @@ func (p *play) theft(ctx context.Context) error {
 	return nil
 }
 
+// end stops what the acts have started.
+func (p *play) end() {
+	for _, stop := range slices.Backward(p.atEnd) {
+		stop()
+	}
+}
+
 // keep leaves the stage up until Ctrl-C.
 func (p *play) keep(ctx context.Context) error {
 	p.show.title("It goes on running. Ctrl-C stops it.")
@@ -202,7 +213,7 @@ func (p *play) keep(ctx context.Context) error {
 // verdict sums up; an error if anything was not as it should be.
 func (p *play) verdict() error {
 	p.show.title("Summary")
-	fmt.Fprintf(p.show.out, "  %d checks as they should be, %d not. %s.\n", p.passed, p.failed, p.load)
+	fmt.Fprintf(p.show.out, "  %d checks as they should be, %d not.\n  %s.\n  %s.\n", p.passed, p.failed, p.load, p.moved)
 	if p.failed > 0 {
 		return fmt.Errorf("%d checks failed", p.failed)
 	}
