@@ -57,7 +57,7 @@ func (s *Store) Create(ctx context.Context, request store.NewFamily) (store.Crea
 		return store.Created{}, store.ErrExists
 	}
 	if created.Evicted > 0 {
-		s.watchers.notify()
+		s.watchers.Notify()
 	}
 	return created, nil
 }
@@ -152,7 +152,7 @@ func (s *Store) Rotate(ctx context.Context, request store.RotateRequest) (store.
 		return store.RotateResult{}, err
 	}
 	if result.Outcome == store.Reused {
-		s.watchers.notify()
+		s.watchers.Notify()
 	}
 	return result, nil
 }

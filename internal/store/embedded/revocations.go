@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -43,7 +42,7 @@ func (s *Store) RevokeSession(ctx context.Context, request store.Revoke) (uint64
 	if err != nil {
 		return 0, err
 	}
-	s.watchers.notify()
+	s.watchers.Notify()
 	return seq, nil
 }
 
@@ -102,7 +101,7 @@ func (s *Store) Append(ctx context.Context, id string, entry revocation.Entry) (
 	if err != nil {
 		return 0, err
 	}
-	s.watchers.notify()
+	s.watchers.Notify()
 	return seq, nil
 }
 
@@ -230,38 +229,4 @@ func (s *Store) Last(ctx context.Context) (uint64, error) {
 }
 
 // Subscribe implements [store.Log].
-func (s *Store) Subscribe() (<-chan struct{}, func()) { return s.watchers.add() }
-
-// watchers are the channels that want to know of new revocations. The zero value is ready.
-type watchers struct {
-	mu   sync.Mutex
-	all  map[int]chan struct{}
-	next int
-}
-
-func (w *watchers) add() (<-chan struct{}, func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.all == nil {
-		w.all = map[int]chan struct{}{}
-	}
-	id, ch := w.next, make(chan struct{}, 1)
-	w.next++
-	w.all[id] = ch
-	return ch, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		delete(w.all, id)
-	}
-}
-
-func (w *watchers) notify() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, ch := range w.all {
-		select {
-		case ch <- struct{}{}:
-		default: // one is waiting already
-		}
-	}
-}
+func (s *Store) Subscribe() (<-chan struct{}, func()) { return s.watchers.Subscribe() }

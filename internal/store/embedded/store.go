@@ -56,7 +56,7 @@ type Store struct {
 	done   chan struct{} // closed when the writer has ended
 	once   sync.Once
 
-	watchers watchers
+	watchers store.Watchers
 	limits   *limits
 }
 

@@ -82,7 +82,7 @@ func (s *Store) attempt(ctx context.Context, work func(ctx context.Context, c *c
 	if err == nil {
 		s.saw(max(c.state.last, c.wrote))
 		if c.entry != 0 {
-			s.watchers.heard(c.entry)
+			s.watchers.Heard(c.entry)
 		}
 		return false, nil
 	}

@@ -157,7 +157,7 @@ func (s *Store) adopt(now state) {
 	s.saw(now.last)
 	if old := s.id.Swap(&now.id); old != nil && *old != now.id {
 		s.log.Warn("store_replaced", "schema", s.target.schema, "id", now.id, "before", *old)
-		s.watchers.notify()
+		s.watchers.Notify()
 	}
-	s.watchers.heard(now.lastRevocation)
+	s.watchers.Heard(now.lastRevocation)
 }

@@ -101,9 +101,9 @@ func (s *Store) listenOnce(ctx context.Context, again bool) bool {
 		return false
 	}
 	if again {
-		s.watchers.notify()
+		s.watchers.Notify()
 	}
-	s.watchers.heard(last)
+	s.watchers.Heard(last)
 	for {
 		n, err := waitForNotification(ctx, conn)
 		switch {
@@ -111,7 +111,7 @@ func (s *Store) listenOnce(ctx context.Context, again bool) bool {
 			s.poke()
 			return true
 		case n != nil:
-			s.watchers.rumour(parseNumber(n.Payload))
+			s.watchers.Rumour(parseNumber(n.Payload))
 		}
 	}
 }

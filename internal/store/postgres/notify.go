@@ -43,6 +43,9 @@ func (s *Store) queueNotify(b *pgx.Batch) {
 
 // parseNumber reads what queueNotify sent; anything else is 0.
 func parseNumber(text string) uint64 {
-	n, _ := strconv.ParseUint(text, 10, 64) // see [watchers.rumour]
+	n, _ := strconv.ParseUint(text, 10, 64) // see [store.Watchers.Rumour]
 	return n
 }
+
+// Subscribe implements [store.Log].
+func (s *Store) Subscribe() (<-chan struct{}, func()) { return s.watchers.Subscribe() }

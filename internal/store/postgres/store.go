@@ -28,7 +28,7 @@ type Store struct {
 	id       atomic.Pointer[string]
 	floor    atomic.Uint64 // the highest number that was seen
 	health   *health
-	watchers watchers
+	watchers store.Watchers
 	server   server
 
 	preparing chan struct{} // held by who looks at the database's identity

@@ -6,7 +6,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -56,7 +55,7 @@ func (s *Store) hear(ctx context.Context) {
 		switch m := message.(type) {
 		case *goredis.Subscription:
 			s.heard.Store(true)
-			s.watchers.notifyAll()
+			s.watchers.Notify()
 		case *goredis.Message:
 			s.told(m.Payload)
 		}
@@ -69,60 +68,11 @@ func (s *Store) told(payload string) {
 	id, text, _ := strings.Cut(payload, " ")
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || id != s.ID() {
-		s.watchers.notifyAll()
+		s.watchers.Notify()
 		return
 	}
-	s.watchers.notify(n)
+	s.watchers.Heard(n)
 }
 
 // Subscribe implements [store.Log].
-func (s *Store) Subscribe() (<-chan struct{}, func()) { return s.watchers.add() }
-
-// watchers are the channels that want to know of new revocations. The zero value is ready.
-type watchers struct {
-	mu   sync.Mutex
-	all  map[int]chan struct{}
-	next int
-	told uint64 // the newest revocation that they know of: this process's own come twice
-}
-
-func (w *watchers) add() (<-chan struct{}, func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.all == nil {
-		w.all = map[int]chan struct{}{}
-	}
-	id, ch := w.next, make(chan struct{}, 1)
-	w.next++
-	w.all[id] = ch
-	return ch, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		delete(w.all, id)
-	}
-}
-
-// notify tells of the revocation with this number, unless that was told already.
-func (w *watchers) notify(last uint64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if last > w.told {
-		w.told = last
-		w.tell()
-	}
-}
-
-func (w *watchers) notifyAll() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.tell()
-}
-
-func (w *watchers) tell() {
-	for _, ch := range w.all {
-		select {
-		case ch <- struct{}{}:
-		default: // one is waiting already
-		}
-	}
-}
+func (s *Store) Subscribe() (<-chan struct{}, func()) { return s.watchers.Subscribe() }

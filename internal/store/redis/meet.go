@@ -138,9 +138,9 @@ func (s *Store) begin(ctx context.Context, c asker, run string) error {
 	}
 	if s.known.adopt(id, run, last, seq) && k.id != "" {
 		s.log.Warn("store_replaced", "note", "the server was emptied, replaced or restored, or lost a revocation: every session before is distrusted")
-		s.watchers.notifyAll()
+		s.watchers.Notify()
 	}
-	s.watchers.notify(last)
+	s.watchers.Heard(last)
 	return nil
 }
 

@@ -196,7 +196,7 @@ func (s *Store) note(reply []any) ([]any, error) {
 		return nil, err
 	}
 	s.known.saw(last, seq)
-	s.watchers.notify(last)
+	s.watchers.Heard(last)
 	return reply[3:], nil
 }
 

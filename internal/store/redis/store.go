@@ -30,7 +30,7 @@ type Store struct {
 	waiting  chan struct{} // holds a value for each connection on which a revocation waits for replicas
 	known    known
 	reason   atomic.Pointer[string]
-	watchers watchers
+	watchers store.Watchers
 	heard    atomic.Bool // the subscription stands
 }
 
