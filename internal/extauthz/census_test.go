@@ -43,8 +43,8 @@ func TestCensus(t *testing.T) {
 		saw("mallory", fmt.Sprint("role", i), fmt.Sprintf("/x%c%c%c/", 'a'+i%26, 'a'+i/26%26, 'a'+i/676%26), "")
 	}
 	r = c.report()
-	if len(c.routes) > censusLines || len(c.roles) > censusLines || len(r.Routes) != 1 || len(r.Agents) != 1 {
-		t.Errorf("%d routes, %d roles, %+v", len(c.routes), len(c.roles), r)
+	if len(c.current.routes) > censusLines || len(c.current.roles) > censusLines || len(r.Routes) != 1 || len(r.Agents) != 1 {
+		t.Errorf("%d routes, %d roles, %+v", len(c.current.routes), len(c.current.roles), r)
 	}
 	// When all lines have many users, no other value takes the place of one.
 	full := map[string]*censusEntry{}
@@ -54,13 +54,44 @@ func TestCensus(t *testing.T) {
 		}
 	}
 	count(full, "63", 1)
-	if lines := told(full); len(lines) != censusLines || lines[0] != (CensusLine{"63", crowd + 1}) || lines[1].Value != "0" || lines[2].Value != "1" {
+	if lines := told(nil, full); len(lines) != censusLines || lines[0] != (CensusLine{"63", crowd + 1}) || lines[1].Value != "0" || lines[2].Value != "1" {
 		t.Errorf("not by the number of requests, then by value: %v", lines[:3])
 	}
 	count(full, "new", 1)
 	if len(full) != censusLines || full["new"] != nil {
 		t.Error("a value that many use was pushed out")
 	}
+}
+
+// TestCensusForgets: a count lasts a day and is told of for another one; a user of both days is one user.
+func TestCensusForgets(t *testing.T) {
+	start := time.Date(2027, 1, 1, 8, 0, 0, 0, time.UTC)
+	now := start
+	c := newCensus(func() time.Time { return now })
+	visit := func(from, to int) {
+		for i := from; i < to; i++ {
+			c.saw(fmt.Sprint("u", i), "buyer", question{target: "/orders"})
+		}
+	}
+	expect := func(when string, since time.Time, requests uint64, lines int) {
+		t.Helper()
+		if r := c.report(); !r.Since.Equal(since) || r.Requests != requests || len(r.Roles) != lines {
+			t.Errorf("%s: %+v", when, r)
+		}
+	}
+	visit(0, 6)
+	now = start.Add(24 * time.Hour)
+	visit(0, 6)
+	expect("six users of two days are six", start, 12, 0)
+	visit(6, 10)
+	expect("ten users of two days are ten", start, 16, 1)
+	now = start.Add(48 * time.Hour)
+	expect("four and six of the day before are left", start.Add(24*time.Hour), 10, 1)
+	now = start.Add(72 * time.Hour)
+	expect("nobody is left", start.Add(48*time.Hour), 0, 0)
+	visit(0, 10)
+	now = start.Add(200 * time.Hour)
+	expect("long ago", now, 0, 0)
 }
 
 func TestRouteTemplates(t *testing.T) {
@@ -102,13 +133,13 @@ func TestCensusEndpoint(t *testing.T) {
 	_, body := ask(t, on.Internal.Addr().String(), "GET /census HTTP/1.1", []header{{"Host", "x"}})
 	var got Census
 	check(t, json.Unmarshal([]byte(body), &got))
-	if got.Requests != 6 || len(got.Routes) != 0 || got.Routes == nil || strings.Contains(body, "ann") || strings.Contains(body, "orders") {
+	if got.Requests != 6 || got.Instance == "" || len(got.Routes) != 0 || got.Routes == nil || strings.Contains(body, "ann") || strings.Contains(body, "orders") {
 		t.Errorf("%s", body)
 	}
-	if e := w.census.agents["curl"]; e == nil || e.requests != 6 || e.distinct != 2 {
+	if e := w.census.current.agents["curl"]; e == nil || e.requests != 6 || e.distinct != 2 {
 		t.Errorf("%+v", e)
 	}
-	if w.census.routes["/orders"] == nil || w.census.roles["buyer"] == nil {
-		t.Errorf("%v %v", w.census.routes, w.census.roles)
+	if w.census.current.routes["/orders"] == nil || w.census.current.roles["buyer"] == nil {
+		t.Errorf("%v %v", w.census.current.routes, w.census.current.roles)
 	}
 }
