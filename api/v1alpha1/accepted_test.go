@@ -114,6 +114,7 @@ podTemplate:
 		"an end":                ending(`, brownouts: [{start: "2027-01-01T00:00:00Z", duration: 24h, percent: 100}]`),
 		"an end at any price":   `{deprecation: {at: "2027-01-01T00:00:00Z"}, sunset: {at: "2027-01-01T00:00:01Z", requireLegacyBelow: 100%, maxExtension: 0s}}`,
 	},
+	"AccessPolicy": accessAccepted,
 }
 
 // TestAccepted creates what is allowed. Rules that are too strict are found here.
@@ -171,6 +172,13 @@ bucketing: {algorithm: sha256-v1, salt: web-2026}
 steps: [{percent: 10, bake: 24h, approval: Auto}, {percent: 100, bake: 24h, approval: Auto}]
 guard: {interval: 1m, minSamples: 500, maxIncrease: 0.5pp, consecutiveFailures: 3, fastFail: 5pp, maxEndpointFailures: 5%, onInconclusive: Hold}
 rollback: {to: PreviousStep, cooldown: 1h}
+`,
+	"AccessPolicy": `
+tokenServiceRef: {name: web}
+accept: [JWT, LegacySession]
+unauthenticated: {navigation: Status}
+mode: Enforce
+adapter: {type: None}
 `,
 }
 
@@ -265,6 +273,7 @@ func TestChanges(t *testing.T) {
 		{"salt", "AuthRollout", `{}`, `{bucketing: {salt: other}}`, "bucketing cannot be changed"},
 		{"whose users move", "AuthRollout", `{}`, `{tokenServiceRef: {name: other}}`, "create a second AuthRollout"},
 		{"steps, testers, sessions", "AuthRollout", `{}`, `{steps: [{percent: 5}, {percent: 100}], include: [alice], paused: true, legacy: {cookieName: sid}}`, ""},
+		{"everything of a policy", "AccessPolicy", `{}`, `{tokenServiceRef: {name: other, namespace: auth}, mode: Audit, accept: [JWT], adapter: {type: Nginx}}`, ""},
 		{"algorithm", "SigningKeySet", `{}`, `{algorithm: EdDSA}`, ""},
 		{"faster rotation", "SigningKeySet", `{}`, `{rotation: {interval: 100h}}`, ""},
 		{"audience", "TokenPolicy", `{}`, `{accessToken: {audiences: [other], ttl: 5m}}`, ""},

@@ -74,11 +74,67 @@ type GuardSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9.]+%$') || double(self.split('%')[0]) <= 100.0",message="guard.maxEndpointFailures must be from 0% to 100%, such as 5%"
 	MaxEndpointFailures Percentage `json:"maxEndpointFailures,omitempty"`
 
+	// latency compares how many decisions of the edges and logins are slow.
+	// +optional
+	// +kubebuilder:default={}
+	Latency LatencyGuard `json:"latency,omitzero"`
+
+	// forcedLogins compares how many logins are by users who had just been given a
+	// credential: something took it away from them.
+	// +optional
+	// +kubebuilder:default={}
+	ForcedLogins ForcedLoginsGuard `json:"forcedLogins,omitzero"`
+
 	// onInconclusive says what happens with too few events, or counters that cannot
 	// be read. Default Hold, the only one: no promotion and no rollback.
 	// +optional
 	// +default="Hold"
 	OnInconclusive InconclusivePolicy `json:"onInconclusive,omitempty"`
+}
+
+// LatencyGuard says when the cohort waits longer than the others. It needs
+// guard.minSamples events on each side, and guard.consecutiveFailures judgements
+// in a row that fail, as errors do.
+type LatencyGuard struct {
+	// threshold is how long a decision of an edge, or a login without the check of
+	// the password, may take before it is slow. Default 250ms; 1ms to 1m.
+	// +optional
+	// +default="250ms"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1ms') && duration(self) <= duration('1m')",message="guard.latency.threshold must be a duration from 1ms to 1m, such as 250ms"
+	Threshold metav1.Duration `json:"threshold,omitzero"`
+
+	// maxIncrease is by how many percentage points the share of slow ones may be
+	// higher in the cohort. 100pp: latency is not judged. Default 1pp; 0pp to 100pp.
+	// +optional
+	// +default="1pp"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9.]+pp$') || double(self.split('pp')[0]) <= 100.0",message="guard.latency.maxIncrease must be from 0pp to 100pp, such as 1pp"
+	MaxIncrease PercentagePoints `json:"maxIncrease,omitempty"`
+}
+
+// ForcedLoginsGuard says when the cohort loses its credentials. A login is
+// forced when its user was given a credential here (by a login, a refresh, an
+// exchange, or a session that was kept) a short while before, and has not
+// logged out since: within 15 minutes, or within twice the life of an access
+// token if that is longer.
+type ForcedLoginsGuard struct {
+	// minSamples is how many logins each side must have before they are judged;
+	// they add up until it has. Fewer decide nothing, in neither direction. Default
+	// 100; 1 to 1000000.
+	// +optional
+	// +default=100
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	MinSamples int32 `json:"minSamples,omitempty"`
+
+	// maxIncrease is by how many percentage points the share of forced logins may be
+	// higher in the cohort. 100pp: they are not judged. Default 5pp; 0pp to 100pp.
+	// +optional
+	// +default="5pp"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9.]+pp$') || double(self.split('pp')[0]) <= 100.0",message="guard.forcedLogins.maxIncrease must be from 0pp to 100pp, such as 5pp"
+	MaxIncrease PercentagePoints `json:"maxIncrease,omitempty"`
 }
 
 // RollbackSpec says what happens when the guard fails.

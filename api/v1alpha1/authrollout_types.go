@@ -177,6 +177,8 @@ type RolloutStep struct {
 // +kubebuilder:printcolumn:name="GUARD",type=string,JSONPath=`.status.guard.summary`,description="What the guard says"
 // +kubebuilder:printcolumn:name="ROLLBACK-SAFE",type=string,JSONPath=`.status.conditions[?(@.type=="RollbackSafe")].status`,description="True while a lower percentage takes nothing from anybody and has an effect"
 // +kubebuilder:printcolumn:name="SUNSET",type=string,JSONPath=`.status.sunset`,description="When the sessions end"
+// +kubebuilder:printcolumn:name="REPLICAS",type=string,priority=1,JSONPath=`.status.replicas`,description="Replicas that work with this percentage, of all"
+// +kubebuilder:printcolumn:name="NEXT",type=string,priority=1,JSONPath=`.status.next`,description="What comes next, or what it waits for"
 // +kubebuilder:printcolumn:name="AGE",type=date,priority=1,JSONPath=`.metadata.creationTimestamp`,description="Age of this object"
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must have at most 63 characters a-z, 0-9 and -, begin with a letter and not end with -"
 type AuthRollout struct {
@@ -190,8 +192,8 @@ type AuthRollout struct {
 	// +required
 	Spec AuthRolloutSpec `json:"spec"`
 
-	// status has the progress, and nothing else has it: a rollout whose status is
-	// lost begins anew at 0 %.
+	// status has the progress. One that is lost is recovered from the documents of
+	// the TokenService, as long as they name this rollout.
 	// +optional
 	Status AuthRolloutStatus `json:"status,omitzero"`
 }

@@ -3,11 +3,11 @@ package v1alpha1
 // Condition types. Unless its comment says "negative", True is the good state. Every condition carries the
 // observedGeneration it speaks about, and a message that answers the on-call question in one line.
 const (
-	// ConditionReady sums up: the object does its job. SigningKeySet, TokenService.
+	// ConditionReady sums up: the object does its job. Every kind but TokenPolicy.
 	ConditionReady = "Ready"
-	// ConditionAccepted means valid and uncontested. TokenPolicy.
+	// ConditionAccepted means valid and uncontested. TokenPolicy, AuthRollout, AccessPolicy.
 	ConditionAccepted = "Accepted"
-	// ConditionResolvedRefs means that every reference exists and is allowed. TokenService.
+	// ConditionResolvedRefs means that every reference exists and is allowed. TokenService, AuthRollout, AccessPolicy.
 	ConditionResolvedRefs = "ResolvedRefs"
 
 	// ConditionPublished means that every replica has loaded every key that it should know. SigningKeySet.
@@ -45,6 +45,13 @@ const (
 	// ConditionRollbackSafe is neither good nor bad: True while a lower percentage has an effect and takes nothing from
 	// anybody. AuthRollout.
 	ConditionRollbackSafe = "RollbackSafe"
+
+	// ConditionProgrammed means that every edge decides by the policy as it is, and that the adapter's object is there.
+	// AccessPolicy.
+	ConditionProgrammed = "Programmed"
+	// ConditionEnforced means that requests through the ingress that must be refused were refused by this policy; Unknown
+	// while nobody has tried. AccessPolicy.
+	ConditionEnforced = "Enforced"
 )
 
 // Condition reasons: stable, machine-readable, one cause each. Alerts and scripts may match them; messages may change.
@@ -84,7 +91,14 @@ const (
 //	InUse                Ready=False                            the set is being deleted: delete the TokenService first
 //	WorkloadUnavailable  Available=False                        kubectl describe the named workload
 //	TokenServiceNotFound ResolvedRefs=False                     create the named TokenService
-//	Conflicted           Accepted=False                         an older AuthRollout has the TokenService: delete one
+//	Conflicted           Accepted=False                         an older object has the TokenService or the target: delete one
+//	RefNotPermitted      ResolvedRefs, Programmed=False         create the ReferenceGrant that the message describes
+//	TargetNotFound       ResolvedRefs=False                     create the named target, or mend targetRefs
+//	NameTaken            Programmed=False                       an object of that name is not ours: rename or delete it
+//	AdapterNotInstalled  Programmed=False                       install the ingress's CRDs, or choose another adapter
+//	AdapterRefused       Programmed=False                       the ingress refuses our object: see the message
+//	NotProbed            Enforced=Unknown                       try it: the message says how
+//	PolicyDeleted        Event                                  what asks by its name is refused; a route may be open
 //	Promoted             Progressing=True, Event                nothing
 //	RolledBack           Event                                  look at status.state.rollback: the evidence
 //	Aborted              Progressing=False, Event               kubectl keyturn rollout resume, once mended
@@ -102,6 +116,9 @@ const (
 //	Deprecated           RollbackSafe=False                     to go back, move spec.deprecation.at
 //	SunsetReached        RollbackSafe=False, Event              nothing: the sessions have ended
 //	SunsetWaits          Event                                  find out who still uses sessions
+//	ReportWritten        Event                                  read the ConfigMap that status.report names
+//	StatusRecovered      Event                                  the status was lost: look whether the percentage is right
+//	StatusLost           Ready=False                            wait: the documents are being put right, and tell the percentage
 //	CommandRefused       Event                                  the annotation cannot be understood: see its message
 //	SessionsInUse        Ready=False                            deletion waits: its message says how to end the sessions now
 //	SessionsEnded        Event                                  the rollout was deleted: sessions are refused
@@ -158,7 +175,17 @@ const (
 	ReasonDeprecated             = "Deprecated"
 	ReasonSunsetReached          = "SunsetReached"
 	ReasonSunsetWaits            = "SunsetWaits"
+	ReasonReportWritten          = "ReportWritten"
+	ReasonStatusRecovered        = "StatusRecovered"
+	ReasonStatusLost             = "StatusLost"
 	ReasonCommandRefused         = "CommandRefused"
 	ReasonSessionsInUse          = "SessionsInUse"
 	ReasonSessionsEnded          = "SessionsEnded"
+	ReasonRefNotPermitted        = "RefNotPermitted"
+	ReasonTargetNotFound         = "TargetNotFound"
+	ReasonNameTaken              = "NameTaken"
+	ReasonAdapterNotInstalled    = "AdapterNotInstalled"
+	ReasonAdapterRefused         = "AdapterRefused"
+	ReasonNotProbed              = "NotProbed"
+	ReasonPolicyDeleted          = "PolicyDeleted"
 )

@@ -26,6 +26,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&TokenPolicy{}, &TokenPolicyList{},
 		&TokenService{}, &TokenServiceList{},
 		&AuthRollout{}, &AuthRolloutList{},
+		&AccessPolicy{}, &AccessPolicyList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

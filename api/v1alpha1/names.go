@@ -19,6 +19,9 @@ const (
 	// LabelTokenService holds the TokenService's name, on everything made for a token service.
 	LabelTokenService = "keyturn.dev/token-service"
 
+	// LabelAccessPolicy holds the AccessPolicy's name, on what an adapter made for it.
+	LabelAccessPolicy = "keyturn.dev/access-policy"
+
 	// LabelMonitoring with the value "true" on a namespace lets its pods read the metrics of token services and edges.
 	LabelMonitoring = "keyturn.dev/monitoring"
 )

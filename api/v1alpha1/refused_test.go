@@ -37,6 +37,9 @@ legacy:
 bucketing: {salt: web-2026}
 steps: [{percent: 10}, {percent: 100}]
 `,
+	"AccessPolicy": `
+tokenServiceRef: {name: web}
+`,
 }
 
 // object makes an object of the kind from its good spec and a patch over the spec: maps are merged, null removes,
@@ -93,6 +96,7 @@ func TestRefused(t *testing.T) {
 		"TokenPolicy":   tokenPolicyRefusals,
 		"TokenService":  slices.Concat(tokenServiceRefusals, storeRefusals, identityRefusals),
 		"AuthRollout":   rolloutRefusals,
+		"AccessPolicy":  accessRefusals,
 	} {
 		t.Run(kind, func(t *testing.T) {
 			ctx := needAPIServer(t)
@@ -105,8 +109,8 @@ func TestRefused(t *testing.T) {
 		})
 		total += len(rows)
 	}
-	if total < 320 {
-		t.Errorf("only %d bad specs are tried, want at least 320", total)
+	if total < 400 {
+		t.Errorf("only %d bad specs are tried, want at least 400", total)
 	}
 }
 
@@ -145,6 +149,8 @@ func TestRefusedNames(t *testing.T) {
 		{"TokenService", strings.Repeat("s", 41), "at most 40 characters"},
 		{"AuthRollout", "1st", "begin with a letter"},
 		{"AuthRollout", strings.Repeat("r", 64), "at most 63 characters"},
+		{"AccessPolicy", "with.dot", "begin with a letter"},
+		{"AccessPolicy", strings.Repeat("r", 64), "at most 63 characters"},
 	} {
 		err := apply(ctx, object(t, row.kind, row.name, "{}"), client.DryRunAll)
 		if err == nil || !strings.Contains(err.Error(), row.hint) {

@@ -42,6 +42,7 @@ var design = map[string]struct{ short, plural, columns string }{
 	"SigningKeySet": {"sks", "signingkeysets", "READY ALG ACTIVE KEY-AGE STANDBY REV NEXT (SERVED) (OVERDUE) (AGE)"},
 	"TokenPolicy":   {"tpol", "tokenpolicies", "ACCEPTED ACCESS-TTL REFRESH-TTL USED-BY AGE"},
 	"TokenService":  {"tsvc", "tokenservices", "READY ISSUER KEY REPLICAS EDGE ROLLOUT AGE"},
+	"AccessPolicy":  {"acp", "accesspolicies", "READY MODE TARGETS TOKENSERVICE ENFORCED AGE"},
 	"AuthRollout":   {"aro", "authrollouts", "READY STAGE STEP PERCENT LEGACY GUARD ROLLBACK-SAFE SUNSET (AGE)"},
 }
 
@@ -160,7 +161,7 @@ func checkField(t *testing.T, path string, field *apiextensionsv1.JSONSchemaProp
 	if field.Type == "array" && field.MaxItems == nil {
 		t.Errorf("%s is a list without a bound", path)
 	}
-	if field.Type == "string" && (strings.HasPrefix(path, "TokenService.spec") || strings.HasPrefix(path, "AuthRollout.spec")) && field.Format != "date-time" && field.MaxLength == nil && len(field.Enum) == 0 {
+	if field.Type == "string" && (strings.HasPrefix(path, "TokenService.spec") || strings.HasPrefix(path, "AuthRollout.spec") || strings.HasPrefix(path, "AccessPolicy.spec")) && field.Format != "date-time" && field.MaxLength == nil && len(field.Enum) == 0 {
 		t.Errorf("%s is a text without a bound", path)
 	}
 }
@@ -173,6 +174,7 @@ func TestRoundTrip(t *testing.T) {
 		"TokenPolicy":   func() runtime.Object { return &v1alpha1.TokenPolicy{} },
 		"TokenService":  func() runtime.Object { return &v1alpha1.TokenService{} },
 		"AuthRollout":   func() runtime.Object { return &v1alpha1.AuthRollout{} },
+		"AccessPolicy":  func() runtime.Object { return &v1alpha1.AccessPolicy{} },
 	}
 	for kind, makeTyped := range types {
 		typed := makeTyped()

@@ -54,7 +54,7 @@ func signingKeySetStatus() v1alpha1.SigningKeySetStatus {
 func TestStatus(t *testing.T) {
 	one := int32(1)
 	meta := metav1.ObjectMeta{Name: "status", Namespace: "test"}
-	moving := rollout(meta)
+	moving, access := rollout(meta), accessPolicy(meta)
 	set := &v1alpha1.SigningKeySet{ObjectMeta: meta}
 	policy := &v1alpha1.TokenPolicy{ObjectMeta: meta, Spec: v1alpha1.TokenPolicySpec{
 		AccessToken: v1alpha1.AccessTokenSpec{Audiences: []string{"shop"}},
@@ -93,6 +93,10 @@ func TestStatus(t *testing.T) {
 		{
 			"authrollouts", moving, func() { moving.Status = rolloutStatus() },
 			"status True Migrating 1/2 10 88.20% Failing 1/3 True 2037-03-31T09:00Z AGE",
+		},
+		{
+			"accesspolicies", access, func() { access.Status = accessStatus() },
+			"status True Enforce 1/1 web Unknown AGE",
 		},
 	} {
 		t.Run(row.resource, func(t *testing.T) {
