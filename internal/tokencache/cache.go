@@ -1,0 +1,139 @@
+package tokencache
+
+import (
+	"bytes"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/policy"
+	"github.com/keyturn/keyturn/internal/token"
+)
+
+// DefaultBytes is room for some 200,000 tokens.
+const DefaultBytes = 64 << 20
+
+// shards is how many parts there are, each with a lock of its own that is held for one look or one change.
+const shards = 64
+
+// Cache is a [token.Verifier] with a memory. It is safe for concurrent use. Use [New] or [Next].
+type Cache struct {
+	verifier *token.Verifier
+	// verify is verifier.Verify; tests put another one there.
+	verify func(now time.Time, raw string) token.Verified
+	budget int64
+	parts  [shards]shard
+	counts *counts // shared with the caches before and after
+}
+
+// Stats are figures of a cache. The counters go on over [Next].
+type Stats struct {
+	// Hits are the questions that an entry answered, Misses those that the verifier did. Evicted are the entries that
+	// were pushed out before their time.
+	Hits, Misses, Evicted uint64
+	// Entries and Bytes are what is held now, expired ones included.
+	Entries, Bytes int64
+}
+
+// counts are kept by shard, so that cores do not wait for each other's.
+type counts [shards]struct {
+	hits, misses, evicted atomic.Uint64
+	_                     [40]byte
+}
+
+// New returns an empty cache that holds about so many bytes, 0 for [DefaultBytes]. The verifier must not change.
+func New(verifier *token.Verifier, budget int64) *Cache {
+	if budget <= 0 {
+		budget = DefaultBytes
+	}
+	c := &Cache{verifier: verifier, verify: verifier.Verify, budget: budget, counts: new(counts)}
+	for i := range c.parts {
+		c.parts[i].limit = budget / shards
+		c.parts[i].index = map[digest]*entry{}
+	}
+	return c
+}
+
+// Verify is what [token.Verifier.Verify] of the cache's verifier answers.
+func (c *Cache) Verify(now time.Time, raw string) Verified {
+	if raw == "" || len(raw) > token.MaxBytes {
+		return withoutClaims(c.verify(now, raw)) // is refused unread
+	}
+	key := digestOf(raw)
+	part, count := &c.parts[key[0]%shards], &c.counts[key[0]%shards]
+	nanos := now.UnixNano()
+	if e := part.find(key); e != nil && e.holdsAt(nanos) {
+		e.used()
+		count.hits.Add(1)
+		return Verified{Outcome: policy.Valid, Reason: policy.OK, entry: e}
+	}
+	count.misses.Add(1)
+	v := c.verify(now, raw)
+	if v.Outcome != policy.Valid {
+		return withoutClaims(v)
+	}
+	kid := v.KID
+	if known := c.verifier.Keys.Find(kid); known != nil {
+		kid = known.KID() // the one that all entries share: that of the token would keep its memory
+	}
+	e := newEntry(key, now, c.verifier.Skew, kid, v.Claims)
+	if e.holdsAt(nanos) {
+		count.evicted.Add(part.put(e, nanos))
+	}
+	return Verified{Outcome: policy.Valid, Reason: policy.OK, entry: e}
+}
+
+func withoutClaims(v token.Verified) Verified { return Verified{Outcome: v.Outcome, Reason: v.Reason} }
+
+// Next returns the cache for the verifier that takes the place of last's. If nothing changed it is last itself. If only
+// keys came or went, or changed, it is a new one with the entries whose key is the same in both; else it is empty. last
+// may be nil, and may go on answering: what it learns from now on stays with it.
+func Next(last *Cache, verifier *token.Verifier, budget int64) *Cache {
+	next := New(verifier, budget)
+	if last == nil {
+		return next
+	}
+	next.counts = last.counts
+	if !sameQuestions(last.verifier, verifier) {
+		return next
+	}
+	same := sameKeys(last.verifier.Keys, verifier.Keys)
+	if len(same) == len(last.verifier.Keys.KIDs()) && len(same) == len(verifier.Keys.KIDs()) && next.budget == last.budget {
+		return last
+	}
+	for i := range last.parts {
+		next.parts[i].take(&last.parts[i], same)
+	}
+	return next
+}
+
+// sameQuestions tells whether two verifiers differ in their keys at most.
+func sameQuestions(a, b *token.Verifier) bool {
+	return a.Issuer == b.Issuer && slices.Equal(a.Audiences, b.Audiences) && a.AnyAudience == b.AnyAudience && a.MaxTTL == b.MaxTTL && a.Skew == b.Skew
+}
+
+// sameKeys are the kids that mean the same key in both sets, used in the same way. The value is b's own text of it.
+func sameKeys(a, b token.KeySet) map[string]string {
+	same := map[string]string{}
+	for _, kid := range a.KIDs() {
+		if x, y := a.Find(kid), b.Find(kid); y != nil && x.Algorithm() == y.Algorithm() && bytes.Equal(x.JWK(), y.JWK()) {
+			same[kid] = y.KID()
+		}
+	}
+	return same
+}
+
+// Stats returns the figures.
+func (c *Cache) Stats() Stats {
+	var s Stats
+	for i := range c.parts {
+		count := &c.counts[i]
+		s.Hits += count.hits.Load()
+		s.Misses += count.misses.Load()
+		s.Evicted += count.evicted.Load()
+		entries, size := c.parts[i].held()
+		s.Entries += int64(entries)
+		s.Bytes += size
+	}
+	return s
+}
