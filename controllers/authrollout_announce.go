@@ -16,7 +16,7 @@ func (s *rolloutStep) why(policy rollout.Policy) string {
 	state := &s.decision.State
 	switch {
 	case s.decision.Change == rollout.RolledBack:
-		return fmt.Sprintf("%s: %s", state.Rollback.Verdict, compared(state.Rollback.Sample))
+		return fmt.Sprintf("%s by %s: %s", state.Rollback.Verdict, state.Rollback.Cause, evidence(state.Rollback.Cause, state.Rollback.Sample, &s.aro.Spec.Guard))
 	case s.commanded.Action == rollout.Promote || s.commanded.Action == rollout.Abort:
 		return fmt.Sprintf("command %s", s.commanded.ID)
 	default:

@@ -155,6 +155,8 @@ func (t *tally) until(now *tally) (sample rollout.Sample, sessions, tokens uint6
 			Cohort:    difference(before.Cohort, counts.Cohort),
 			Control:   difference(before.Control, counts.Control),
 			Endpoints: difference(before.Endpoints, counts.Endpoints),
+			Slow:      differences(before.Slow, counts.Slow),
+			Logins:    differences(before.Logins, counts.Logins),
 		})
 		sessions += counts.Sessions - before.Sessions
 		tokens += counts.Tokens - before.Tokens
@@ -166,9 +168,15 @@ func difference(before, now snapshot.EventCounts) rollout.Counts {
 	return rollout.Counts{Events: now.Events - before.Events, Failures: now.Failures - before.Failures}
 }
 
+func differences(before, now snapshot.EventSides) rollout.Sides {
+	return rollout.Sides{Cohort: difference(before.Cohort, now.Cohort), Control: difference(before.Control, now.Control)}
+}
+
 // fell tells whether a counter went back.
 func fell(before, now snapshot.RolloutCounts) bool {
 	back := func(b, n snapshot.EventCounts) bool { return n.Events < b.Events || n.Failures < b.Failures }
-	return back(before.Cohort, now.Cohort) || back(before.Control, now.Control) || back(before.Endpoints, now.Endpoints) ||
+	sides := func(b, n snapshot.EventSides) bool { return back(b.Cohort, n.Cohort) || back(b.Control, n.Control) }
+	return sides(before.Slow, now.Slow) || sides(before.Logins, now.Logins) ||
+		back(before.Cohort, now.Cohort) || back(before.Control, now.Control) || back(before.Endpoints, now.Endpoints) ||
 		now.Sessions < before.Sessions || now.Tokens < before.Tokens
 }

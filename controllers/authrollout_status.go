@@ -26,6 +26,7 @@ func reportRollout(s *rolloutStep) {
 	status.Next = nextStepInWords(s)
 	status.Guard.Summary = guardInWords(s)
 	status.Guard.Cohort, status.Guard.Control, status.Guard.Endpoints = rate(state.Judged.Cohort), rate(state.Judged.Control), rate(state.Judged.Endpoints)
+	status.Guard.FailedBy, status.Guard.Slow, status.Guard.ForcedLogins = string(state.Cause), sides(state.Judged.Slow), sides(state.Judged.Logins)
 	inForceCondition(s)
 	guardCondition(s)
 	progressCondition(s)
@@ -84,8 +85,8 @@ func guardInWords(s *rolloutStep) string {
 		return "UnevenSplit"
 	case s.now.Before(state.CooldownUntil):
 		return "RolledBack"
-	case state.Failures > 0:
-		return fmt.Sprintf("Failing %d/%d", state.Failures, guard.ConsecutiveFailures)
+	case state.Failures > 0 || state.LoginFailures > 0:
+		return fmt.Sprintf("Failing %d/%d", max(state.Failures, state.LoginFailures), guard.ConsecutiveFailures)
 	case state.Passed:
 		return "Passed"
 	}
@@ -134,13 +135,6 @@ func laggingOr(lagging []string, otherwise string) string {
 	return strings.Join(lagging, "; ")
 }
 
-// compared says what a sample compares.
-func compared(sample rollout.Sample) string {
-	return fmt.Sprintf("%d of %d failed in the cohort (%.2f%%), %d of %d among the others (%.2f%%); %d of %d refreshes and exchanges",
-		sample.Cohort.Failures, sample.Cohort.Events, sample.Cohort.Rate()*100, sample.Control.Failures, sample.Control.Events, sample.Control.Rate()*100,
-		sample.Endpoints.Failures, sample.Endpoints.Events)
-}
-
 func guardCondition(s *rolloutStep) {
 	const kind = keyturnv1alpha1.ConditionGuardPassing
 	state, guard := &s.decision.State, &s.aro.Spec.Guard
@@ -153,9 +147,9 @@ func guardCondition(s *rolloutStep) {
 		s.conds.bad(kind, keyturnv1alpha1.ReasonUnevenSplit, "the two sides differ although nobody got anything yet: %s; wait for the next judgement, or use another salt in another AuthRollout", compared(state.Judged))
 	case s.now.Before(state.CooldownUntil) && state.Rollback != nil:
 		s.conds.bad(kind, keyturnv1alpha1.ReasonRolledBack, "rolled back from %d%% to %d%% at %s: %s", state.Rollback.From, state.Rollback.To,
-			state.Rollback.At.UTC().Format(time.RFC3339), compared(state.Rollback.Sample))
-	case state.Failures > 0:
-		s.conds.bad(kind, keyturnv1alpha1.ReasonGuardFailed, "%d of %d judgements in a row failed: %s", state.Failures, guard.ConsecutiveFailures, compared(state.Judged))
+			state.Rollback.At.UTC().Format(time.RFC3339), evidence(state.Rollback.Cause, state.Rollback.Sample, guard))
+	case state.Failures > 0 || state.LoginFailures > 0:
+		s.conds.bad(kind, keyturnv1alpha1.ReasonGuardFailed, "%d of %d judgements in a row failed: %s", max(state.Failures, state.LoginFailures), guard.ConsecutiveFailures, evidence(state.Cause, state.Judged, guard))
 	case state.Passed:
 		s.conds.good(kind, keyturnv1alpha1.ReasonAsExpected, "%s", compared(state.Judged))
 	default:
@@ -202,11 +196,13 @@ func progressCondition(s *rolloutStep) {
 
 func rollbackCondition(s *rolloutStep) {
 	const kind = keyturnv1alpha1.ConditionRollbackSafe
-	switch rolloutSchedule(s.aro).Stage(s.now) {
-	case rollout.Sunset:
+	switch stage := rolloutSchedule(s.aro).Stage(s.now); {
+	case stage == rollout.Sunset:
 		s.conds.bad(kind, keyturnv1alpha1.ReasonSunsetReached, "legacy sessions have ended and do not come back")
-	case rollout.Deprecated:
+	case stage == rollout.Deprecated:
 		s.conds.bad(kind, keyturnv1alpha1.ReasonDeprecated, "since the deprecation everybody gets tokens, so a lower percentage has no effect: to go back, move spec.deprecation.at to later")
+	case s.blind != "":
+		s.conds.bad(kind, s.conds.find(keyturnv1alpha1.ConditionResolvedRefs).Reason, "nobody can tell whose a legacy session is, so who would get one could not use it: %s", s.blind)
 	default:
 		text := "both credentials are accepted: a lower percentage logs nobody out"
 		if s.aro.Spec.Legacy.Issuer == nil {

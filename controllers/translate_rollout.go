@@ -22,6 +22,9 @@ func rolloutPolicy(spec *keyturnv1alpha1.AuthRolloutSpec) rollout.Policy {
 			ConsecutiveFailures: int(spec.Guard.ConsecutiveFailures),
 			FastFail:            fraction(string(spec.Guard.FastFail)),
 			MaxEndpointFailures: fraction(string(spec.Guard.MaxEndpointFailures)),
+			MaxSlowIncrease:     fraction(string(spec.Guard.Latency.MaxIncrease)),
+			MinLogins:           uint64(max(spec.Guard.ForcedLogins.MinSamples, 0)), //nolint:gosec // not negative
+			MaxForcedIncrease:   fraction(string(spec.Guard.ForcedLogins.MaxIncrease)),
 		},
 		ToStart:  spec.Rollback.To == keyturnv1alpha1.RollbackStart,
 		Cooldown: deref(spec.Rollback.Cooldown, metav1.Duration{Duration: time.Hour}).Duration,
@@ -77,11 +80,13 @@ func rolloutState(status *keyturnv1alpha1.AuthRolloutStatus) rollout.State {
 	}
 	out := rollout.State{
 		Position: int(in.Position), Percent: int(in.Percent), Since: in.Since.Time, Gathered: sampleOf(in.Gathered), Passed: in.Passed,
-		Failures: int(in.Failures), Judged: sampleOf(in.Judged), Baseline: countsOf(in.Baseline), Blind: in.Blind,
-		HeldBy: rollout.Reason(in.HeldBy), CooldownUntil: in.CooldownUntil.Time, Command: in.Command,
+		Failures: int(in.Failures), Judged: sampleOf(in.Judged), Blind: in.Blind,
+		Cause: rollout.Cause(in.Cause), LoginFailures: int(in.LoginFailures),
+		Baseline: rollout.Baseline{Events: countsOf(in.Baseline), Slow: countsOf(in.BaselineSlow), Logins: countsOf(in.BaselineLogins)},
+		HeldBy:   rollout.Reason(in.HeldBy), CooldownUntil: in.CooldownUntil.Time, Command: in.Command,
 	}
 	if r := in.Rollback; r != nil {
-		out.Rollback = &rollout.Rollback{At: r.At.Time, From: int(r.From), To: int(r.To), Verdict: rollout.Verdict(r.Verdict), Sample: sampleOf(r.Sample)}
+		out.Rollback = &rollout.Rollback{At: r.At.Time, From: int(r.From), To: int(r.To), Verdict: rollout.Verdict(r.Verdict), Cause: rollout.Cause(r.Cause), Sample: sampleOf(r.Sample)}
 	}
 	return out
 }
@@ -90,12 +95,14 @@ func rolloutState(status *keyturnv1alpha1.AuthRolloutStatus) rollout.State {
 func stateStatus(in rollout.State) *keyturnv1alpha1.RolloutState {
 	out := &keyturnv1alpha1.RolloutState{
 		Position: int32(in.Position), Percent: int32(in.Percent), Since: seconds(in.Since), Gathered: sampleStatus(in.Gathered), Passed: in.Passed, //nolint:gosec // at most 100
-		Failures: int32(min(in.Failures, 1<<30)), Judged: sampleStatus(in.Judged), Baseline: countsStatus(in.Baseline), Blind: in.Blind, //nolint:gosec // bounded
+		Failures: int32(min(in.Failures, 1<<30)), Judged: sampleStatus(in.Judged), Blind: in.Blind, //nolint:gosec // bounded
+		Cause: string(in.Cause), LoginFailures: int32(min(in.LoginFailures, 1<<30)), //nolint:gosec // bounded
+		Baseline: countsStatus(in.Baseline.Events), BaselineSlow: countsStatus(in.Baseline.Slow), BaselineLogins: countsStatus(in.Baseline.Logins),
 		HeldBy: string(in.HeldBy), CooldownUntil: instantStatus(in.CooldownUntil), Command: in.Command,
 	}
 	if r := in.Rollback; r != nil {
 		out.Rollback = &keyturnv1alpha1.RolloutRollback{
-			At: seconds(r.At), From: int32(r.From), To: int32(r.To), Verdict: string(r.Verdict), Sample: sampleStatus(r.Sample), //nolint:gosec // at most 100
+			At: seconds(r.At), From: int32(r.From), To: int32(r.To), Verdict: string(r.Verdict), Cause: string(r.Cause), Sample: sampleStatus(r.Sample), //nolint:gosec // at most 100
 		}
 	}
 	return out
@@ -109,7 +116,11 @@ func instantStatus(t time.Time) metav1.Time {
 }
 
 func sampleOf(s keyturnv1alpha1.RolloutSample) rollout.Sample {
-	return rollout.Sample{Cohort: countsOf(s.Cohort), Control: countsOf(s.Control), Endpoints: countsOf(s.Endpoints)}
+	return rollout.Sample{
+		Cohort: countsOf(s.Cohort), Control: countsOf(s.Control), Endpoints: countsOf(s.Endpoints),
+		Slow:   rollout.Sides{Cohort: countsOf(s.Slow.Cohort), Control: countsOf(s.Slow.Control)},
+		Logins: rollout.Sides{Cohort: countsOf(s.Logins.Cohort), Control: countsOf(s.Logins.Control)},
+	}
 }
 
 func countsOf(c keyturnv1alpha1.RolloutCounts) rollout.Counts {
@@ -117,7 +128,12 @@ func countsOf(c keyturnv1alpha1.RolloutCounts) rollout.Counts {
 }
 
 func sampleStatus(s rollout.Sample) keyturnv1alpha1.RolloutSample {
-	return keyturnv1alpha1.RolloutSample{Cohort: countsStatus(s.Cohort), Control: countsStatus(s.Control), Endpoints: countsStatus(s.Endpoints)}
+	sides := func(s rollout.Sides) keyturnv1alpha1.RolloutSides {
+		return keyturnv1alpha1.RolloutSides{Cohort: countsStatus(s.Cohort), Control: countsStatus(s.Control)}
+	}
+	return keyturnv1alpha1.RolloutSample{
+		Cohort: countsStatus(s.Cohort), Control: countsStatus(s.Control), Endpoints: countsStatus(s.Endpoints), Slow: sides(s.Slow), Logins: sides(s.Logins),
+	}
 }
 
 func countsStatus(c rollout.Counts) keyturnv1alpha1.RolloutCounts {
@@ -144,15 +160,15 @@ func censusStatus(c rollout.Census) keyturnv1alpha1.CensusStatus {
 }
 
 // rolloutDocument is the rollout as both documents carry it: the percentage of the status, the rest of the spec. It is nil
-// without an AuthRollout.
+// without an AuthRollout, and before its first status, so that a document that names a rollout tells how far it was.
 func rolloutDocument(aro *keyturnv1alpha1.AuthRollout) *snapshot.Rollout {
-	if aro == nil {
+	if aro == nil || aro.Status.State == nil {
 		return nil
 	}
 	spec, schedule := &aro.Spec, rolloutSchedule(aro)
 	doc := &snapshot.Rollout{
 		Name: aro.Namespace + "/" + aro.Name, Cookie: spec.Legacy.CookieName, Salt: spec.Bucketing.Salt,
-		Percent: rolloutState(&aro.Status).Percent, Watched: watched(aro),
+		Percent: rolloutState(&aro.Status).Percent, Watched: watched(aro), SlowAfter: snapshot.Duration(spec.Guard.Latency.Threshold.Duration),
 		Include: slices.Sorted(slices.Values(spec.Include)), Exclude: slices.Sorted(slices.Values(spec.Exclude)),
 		DualIssue: spec.DualIssue, Deprecation: schedule.Deprecation.UTC(), Sunset: schedule.Sunset.UTC(), SunsetReached: schedule.SunsetReached,
 		MaxSessionLife: snapshot.Duration(spec.Legacy.MaxSessionLife.Duration),
@@ -175,9 +191,9 @@ func watched(aro *keyturnv1alpha1.AuthRollout) int {
 	return int(aro.Spec.Steps[0].Percent)
 }
 
-// legacyDocument is how the token service deals with legacy sessions; nil without an AuthRollout.
+// legacyDocument is how the token service deals with legacy sessions; nil where the document has no rollout.
 func legacyDocument(aro *keyturnv1alpha1.AuthRollout) *snapshot.Legacy {
-	if aro == nil {
+	if aro == nil || aro.Status.State == nil {
 		return nil
 	}
 	legacy := &aro.Spec.Legacy

@@ -2,6 +2,9 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+// ChangeRecovered is the change of a rollout whose status was lost: nobody was moved.
+const ChangeRecovered = "Recovered"
+
 // RolloutChange is a change of the percentage, or of the stage.
 type RolloutChange struct {
 	// time at which it changed.
@@ -61,6 +64,16 @@ type RolloutState struct {
 	// +optional
 	Failures int32 `json:"failures,omitempty"`
 
+	// cause is what the last of them failed by: Errors, Endpoints, Latency or
+	// ForcedLogins.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Cause string `json:"cause,omitempty"`
+
+	// loginFailures counts the judgements of the forced logins that failed in a row.
+	// +optional
+	LoginFailures int32 `json:"loginFailures,omitempty"`
+
 	// judged is the sample of the last judgement.
 	// +optional
 	Judged RolloutSample `json:"judged,omitzero"`
@@ -69,6 +82,14 @@ type RolloutState struct {
 	// is no control any more.
 	// +optional
 	Baseline RolloutCounts `json:"baseline,omitzero"`
+
+	// baselineSlow are the slow events behind the baseline.
+	// +optional
+	BaselineSlow RolloutCounts `json:"baselineSlow,omitzero"`
+
+	// baselineLogins are the forced logins of the last step that had logins enough.
+	// +optional
+	BaselineLogins RolloutCounts `json:"baselineLogins,omitzero"`
 
 	// blind tells that the counters of the last interval could not be read.
 	// +optional
@@ -108,6 +129,26 @@ type RolloutSample struct {
 	// endpoints are refreshes and exchanges.
 	// +optional
 	Endpoints RolloutCounts `json:"endpoints,omitzero"`
+
+	// slow are the events of cohort and control whose time is known, and as failures
+	// those that took too long.
+	// +optional
+	Slow RolloutSides `json:"slow,omitzero"`
+
+	// logins are the logins, and as failures those that were forced.
+	// +optional
+	Logins RolloutSides `json:"logins,omitzero"`
+}
+
+// RolloutSides are the same events of both sides.
+type RolloutSides struct {
+	// cohort has the users who get JWTs.
+	// +optional
+	Cohort RolloutCounts `json:"cohort,omitzero"`
+
+	// control has the others.
+	// +optional
+	Control RolloutCounts `json:"control,omitzero"`
 }
 
 // RolloutCounts are events, and how many of them failed without the user's
@@ -140,6 +181,11 @@ type RolloutRollback struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=32
 	Verdict string `json:"verdict"`
+
+	// cause is what failed: Errors, Endpoints, Latency or ForcedLogins.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Cause string `json:"cause,omitempty"`
 
 	// sample is the evidence.
 	// +optional

@@ -123,6 +123,24 @@ type GuardStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	Endpoints string `json:"endpoints,omitempty"`
 
+	// failedBy is what the last judgement failed by: Errors (decisions and logins),
+	// Endpoints (refreshes and exchanges), Latency or ForcedLogins; absent if it
+	// passed.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	FailedBy string `json:"failedBy,omitempty"`
+
+	// slow are the slow decisions and logins of the last judgement, the cohort
+	// before the others, such as: 1.20% of 1200, others 0.30% of 4000
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Slow string `json:"slow,omitempty"`
+
+	// forcedLogins of the last judgement that had logins enough; see slow.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	ForcedLogins string `json:"forcedLogins,omitempty"`
+
 	// sampledTime is the end of the last interval that was counted. The next one
 	// begins there, so that no manager counts an interval twice.
 	// +optional

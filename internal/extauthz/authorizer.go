@@ -152,7 +152,6 @@ func (a *Authorizer) decide(ctx context.Context, q question) outcome {
 	out := outcome{Decision: decision}
 	if edge != nil {
 		out.challenge = edge.challenge
-		a.counted(edge, judged, decision, q, started)
 		if judged.announce {
 			out.announcement = edge.steering.Headers()
 		}
@@ -162,7 +161,11 @@ func (a *Authorizer) decide(ctx context.Context, q question) outcome {
 		a.logDenial(q, out)
 		a.audit(judged, out)
 	}
-	a.metrics.decided(q.protocol, decision, a.now().Sub(started))
+	took := a.now().Sub(started)
+	if edge != nil {
+		a.counted(edge, judged, decision, q, started, took)
+	}
+	a.metrics.decided(q.protocol, decision, took)
 	return out
 }
 

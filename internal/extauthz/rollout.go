@@ -13,8 +13,9 @@ import (
 // counted adds a decision to what the guard of the rollout reads. Only decisions about a known user have a side. What
 // fails without the user's doing: nobody can tell what the session is worth, the user's name cannot be told to the
 // application, or token and session name two users, which happens when the two are not mapped alike. The last two a user
-// can bring about, so they count once a minute for each user.
-func (a *Authorizer) counted(edge *Edge, j judged, d policy.Decision, q question, now time.Time) {
+// can bring about, so they count once a minute for each user. took is how long the decision took, the question about a
+// session included.
+func (a *Authorizer) counted(edge *Edge, j judged, d policy.Decision, q question, now time.Time, took time.Duration) {
 	s := edge.steering
 	if s == nil {
 		return
@@ -24,15 +25,15 @@ func (a *Authorizer) counted(edge *Edge, j judged, d policy.Decision, q question
 	case d.Allow:
 		bySession := d.Method == policy.MethodSession
 		a.counter.Credential(s, now, bySession)
-		a.counter.Event(s, now, side, false)
+		a.counter.Event(s, now, side, false, took)
 		if bySession {
 			a.census.saw(d.User, d.Role, q)
 		}
 	case d.Reason == policy.LegacyUnavailable:
-		a.counter.Event(s, now, side, true)
+		a.counter.Event(s, now, side, true, took)
 	case d.Reason == policy.UnusableIdentity, d.Reason == policy.ConflictingCredentials && j.other != "":
 		if a.troubled.first(j.user, now) {
-			a.counter.Event(s, now, side, true)
+			a.counter.Event(s, now, side, true, took)
 		}
 	}
 }

@@ -1,7 +1,5 @@
 package rollout
 
-import "math"
-
 // Guard says when the cohort is worse off than the others. The zero value never judges: it has no MinSamples to reach.
 type Guard struct {
 	// MinSamples is how many events each side must have before it is judged.
@@ -12,13 +10,19 @@ type Guard struct {
 	ConsecutiveFailures int
 	// FastFail is the increase at which one failure is enough; 0: none is.
 	FastFail float64
-	// MaxEndpointFailures is the share of refreshes and exchanges that may fail beyond the control's rate of failures. Only
-	// the cohort has them, so this limit is absolute; what fails for everybody does not count against it. 0: any share.
+	// MaxEndpointFailures is the share of refreshes and exchanges that may fail beyond the control's rate of failures: only
+	// the cohort has them, and what fails for everybody does not count against them. 0: any share.
 	MaxEndpointFailures float64
+	// MaxSlowIncrease is by how much the share of slow events may be higher in the cohort, as a fraction.
+	MaxSlowIncrease float64
+	// MinLogins is how many logins each side must have before forced ones are judged; 0: they never are. MaxForcedIncrease
+	// is by how much their share may be higher in the cohort, as a fraction.
+	MinLogins         uint64
+	MaxForcedIncrease float64
 }
 
-// Counts are events and how many of them failed in a way that the user did not cause: an error of the server, a login
-// that was forced.
+// Counts are events and how many of them were bad in a way that the user did not cause: an error of the server, a slow
+// answer, a login that was forced.
 type Counts struct {
 	Events   uint64 `json:"events"`
 	Failures uint64 `json:"failures"`
@@ -37,17 +41,71 @@ func (c Counts) Rate() float64 {
 	return float64(c.Failures) / float64(c.Events)
 }
 
+// Sides are the same events of both sides.
+type Sides struct {
+	Cohort  Counts `json:"cohort"`
+	Control Counts `json:"control"`
+}
+
+// Plus adds both sides.
+func (s Sides) Plus(other Sides) Sides {
+	return Sides{Cohort: s.Cohort.Plus(other.Cohort), Control: s.Control.Plus(other.Control)}
+}
+
+func (s Sides) swapped() Sides { return Sides{Cohort: s.Control, Control: s.Cohort} }
+
+// enough tells whether both sides have so many events. No events are never enough.
+func (s Sides) enough(least uint64) bool {
+	return least > 0 && s.Cohort.Events >= least && s.Control.Events >= least
+}
+
 // Sample is what was counted in the same time on both sides. Only events that both sides have are in Cohort and
 // Control; Endpoints are the refreshes and exchanges.
 type Sample struct {
 	Cohort    Counts `json:"cohort"`
 	Control   Counts `json:"control"`
 	Endpoints Counts `json:"endpoints"`
+	// Slow are the events of Cohort and Control whose time is known, and those of them that took too long.
+	Slow Sides `json:"slow"`
+	// Logins are the logins, and those of them that were forced: by users who had just been given a credential.
+	Logins Sides `json:"logins"`
 }
 
 // Plus adds two samples.
 func (s Sample) Plus(other Sample) Sample {
-	return Sample{Cohort: s.Cohort.Plus(other.Cohort), Control: s.Control.Plus(other.Control), Endpoints: s.Endpoints.Plus(other.Endpoints)}
+	return Sample{
+		Cohort: s.Cohort.Plus(other.Cohort), Control: s.Control.Plus(other.Control), Endpoints: s.Endpoints.Plus(other.Endpoints),
+		Slow: s.Slow.Plus(other.Slow), Logins: s.Logins.Plus(other.Logins),
+	}
+}
+
+// Baseline is what a step is compared with when there is no control any more: the cohort's counts of the step before.
+type Baseline struct {
+	Events Counts `json:"events"`
+	Slow   Counts `json:"slow"`
+	Logins Counts `json:"logins"`
+}
+
+// baseline is what the cohort of a sample leaves for the next step.
+func (s Sample) baseline() Baseline {
+	return Baseline{Events: s.Cohort, Slow: s.Slow.Cohort, Logins: s.Logins.Cohort}
+}
+
+// or takes from another what was not counted.
+func (b Baseline) or(other Baseline) Baseline {
+	if b.Slow.Events == 0 {
+		b.Slow = other.Slow
+	}
+	if b.Logins.Events == 0 {
+		b.Logins = other.Logins
+	}
+	return b
+}
+
+// against replaces the control.
+func (s Sample) against(b Baseline) Sample {
+	s.Control, s.Slow.Control, s.Logins.Control = b.Events, b.Slow, b.Logins
+	return s
 }
 
 // Verdict is what a sample says. The zero value says nothing.
@@ -67,22 +125,57 @@ const (
 	Biased Verdict = "Biased"
 )
 
-// confidence is the quantile of the normal distribution for 99 %, one-sided.
-const confidence = 2.326
+// Cause is the comparison that a verdict comes from. The zero value is none: nothing failed.
+type Cause string
+
+// The causes, in the order in which the first that fails is named.
+const (
+	// Errors: decisions and logins failed. Endpoints: refreshes and exchanges did.
+	Errors    Cause = "Errors"
+	Endpoints Cause = "Endpoints"
+	// Latency: too many decisions and logins were slow.
+	Latency Cause = "Latency"
+	// ForcedLogins: too many users had to log in again.
+	ForcedLogins Cause = "ForcedLogins"
+)
+
+// Judgement is what a sample says. The zero value says nothing.
+type Judgement struct {
+	// Verdict is about everything but the forced logins, Cause where it comes from.
+	Verdict Verdict
+	Cause   Cause
+	// Logins is the verdict about the forced logins alone: there are fewer logins than other events, so they are judged
+	// less often.
+	Logins Verdict
+}
 
 // Judge compares. It fails only what is worse by more than chance explains: the lower end of the 99 % interval of the
-// difference lies above MaxIncrease.
-func (g Guard) Judge(s Sample) Verdict {
-	if g.MinSamples == 0 || s.Cohort.Events < g.MinSamples || s.Control.Events < g.MinSamples {
-		return Inconclusive
+// difference lies above the limit. Without MinSamples decisions and logins on each side it says nothing at all; a
+// comparison that has too few events of its own, or none, decides nothing.
+func (g Guard) Judge(s Sample) Judgement {
+	if !(Sides{s.Cohort, s.Control}).enough(g.MinSamples) {
+		return Judgement{}
 	}
+	j := Judgement{Verdict: Passed, Logins: g.judgeLogins(s.Logins)}
 	least := leastIncrease(s.Cohort, s.Control)
 	switch {
 	case g.FastFail > 0 && least > g.FastFail:
-		return FailedFast
+		j.Verdict, j.Cause = FailedFast, Errors
 	case least > g.MaxIncrease:
-		return Failed
+		j.Verdict, j.Cause = Failed, Errors
 	case g.MaxEndpointFailures > 0 && s.Endpoints.Events > 0 && leastIncrease(s.Endpoints, s.Control) > g.MaxEndpointFailures:
+		j.Verdict, j.Cause = Failed, Endpoints
+	case s.Slow.enough(g.MinSamples) && leastIncrease(s.Slow.Cohort, s.Slow.Control) > g.MaxSlowIncrease:
+		j.Verdict, j.Cause = Failed, Latency
+	}
+	return j
+}
+
+func (g Guard) judgeLogins(logins Sides) Verdict {
+	switch {
+	case !logins.enough(g.MinLogins):
+		return Inconclusive
+	case leastIncrease(logins.Cohort, logins.Control) > g.MaxForcedIncrease:
 		return Failed
 	default:
 		return Passed
@@ -90,36 +183,37 @@ func (g Guard) Judge(s Sample) Verdict {
 }
 
 // JudgeSplit is [Guard.Judge] before anybody got anything: the two sides must not differ in either direction.
-func (g Guard) JudgeSplit(s Sample) Verdict {
+func (g Guard) JudgeSplit(s Sample) Judgement {
 	s.Endpoints = Counts{}
-	verdict := g.Judge(s)
-	if verdict == Passed {
-		s.Cohort, s.Control = s.Control, s.Cohort
-		verdict = g.Judge(s)
+	j := g.Judge(s)
+	s.Cohort, s.Control, s.Slow, s.Logins = s.Control, s.Cohort, s.Slow.swapped(), s.Logins.swapped()
+	other := g.Judge(s)
+	if j.Verdict == Passed {
+		j.Verdict, j.Cause = other.Verdict, other.Cause
 	}
-	if verdict == Inconclusive || verdict == Passed {
-		return verdict
+	if j.Logins == Passed {
+		j.Logins = other.Logins
 	}
-	return Biased
+	biased := func(v *Verdict) {
+		if *v != Inconclusive && *v != Passed {
+			*v = Biased
+		}
+	}
+	biased(&j.Verdict)
+	biased(&j.Logins)
+	return j
 }
 
-// leastIncrease is the lower end of the interval of the difference of two rates (Newcombe 1998, method 10): sound for
-// rates near zero, where the textbook's interval is not.
-func leastIncrease(cohort, control Counts) float64 {
-	low, _ := interval(cohort)
-	_, high := interval(control)
-	p1, p2 := cohort.Rate(), control.Rate()
-	return p1 - p2 - math.Hypot(p1-low, high-p2)
-}
-
-// interval is Wilson's score interval of a rate (Wilson 1927).
-func interval(c Counts) (low, high float64) {
-	if c.Events == 0 {
-		return 0, 1
+// better is a baseline with the rates of b where they are lower than the old ones by more than chance and the limits
+// explain: the old ones are from an incident of everybody, which is over.
+func (g Guard) better(old, b Baseline) Baseline {
+	lower := func(old *Counts, now Counts, limit float64, least uint64) {
+		if now.Events >= max(least, 1) && leastIncrease(*old, now) > limit {
+			*old = now
+		}
 	}
-	n, p := float64(c.Events), c.Rate()
-	const z2 = confidence * confidence
-	middle := (p + z2/(2*n)) / (1 + z2/n)
-	half := confidence / (1 + z2/n) * math.Sqrt(p*(1-p)/n+z2/(4*n*n))
-	return max(0, middle-half), min(1, middle+half)
+	lower(&old.Events, b.Events, g.MaxIncrease, g.MinSamples)
+	lower(&old.Slow, b.Slow, g.MaxSlowIncrease, g.MinSamples)
+	lower(&old.Logins, b.Logins, g.MaxForcedIncrease, g.MinLogins)
+	return old
 }

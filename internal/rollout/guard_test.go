@@ -34,7 +34,7 @@ func TestGuardIsSoundAndPowerful(t *testing.T) {
 		const rounds = 600
 		failed := 0
 		for range rounds {
-			if guard.Judge(Sample{Cohort: draw(r, row.events, row.cohort), Control: draw(r, row.events, row.control)}) == Failed {
+			if guard.Judge(Sample{Cohort: draw(r, row.events, row.cohort), Control: draw(r, row.events, row.control)}).Verdict == Failed {
 				failed++
 			}
 		}
@@ -85,7 +85,7 @@ func TestVerdicts(t *testing.T) {
 		{"endpoints fail", guard, Sample{Cohort: Counts{500, 0}, Control: Counts{500, 0}, Endpoints: Counts{1000, 100}}, Failed},
 		{"a few endpoints fail", guard, Sample{Cohort: Counts{500, 0}, Control: Counts{500, 0}, Endpoints: Counts{10, 1}}, Passed},
 	} {
-		if got := row.guard.Judge(row.sample); got != row.want {
+		if got := row.guard.Judge(row.sample).Verdict; got != row.want {
 			t.Errorf("%s: %q, want %q", row.name, got, row.want)
 		}
 	}

@@ -60,6 +60,9 @@ func (d *Decision) command(now time.Time, p Policy, c Command) {
 		s.HeldBy = Held
 	case Resume:
 		s.HeldBy, s.CooldownUntil = "", time.Time{}
+		if s.Percent == 0 {
+			s.Failures, s.LoginFailures, s.Cause = 0, 0, "" // the split is judged anew
+		}
 	case Promote:
 		s.HeldBy, s.CooldownUntil = "", time.Time{}
 		if s.Position < len(p.Steps) {
@@ -74,48 +77,74 @@ func (d *Decision) command(now time.Time, p Policy, c Command) {
 	}
 }
 
-// judge adds a sample and, once there is enough, draws the conclusion.
+// judge adds a sample and, once there is enough, draws the conclusion. Forced logins are judged together with the rest,
+// and wait for the next time if there are too few of them.
 func (d *Decision) judge(now time.Time, p Policy, sample Sample) {
 	s := &d.State
 	s.Gathered = s.Gathered.Plus(sample)
 	compared := s.Gathered
 	if s.Percent >= 100 {
-		compared.Control = s.Baseline // everybody is in the cohort
+		compared = compared.against(s.Baseline) // everybody is in the cohort
 	}
-	verdict := p.Guard.Judge(compared)
+	j := p.Guard.Judge(compared)
 	if s.Percent == 0 {
-		verdict = p.Guard.JudgeSplit(compared)
+		j = p.Guard.JudgeSplit(compared)
 	}
-	if verdict == Inconclusive {
+	if j.Verdict == Inconclusive {
 		return
 	}
-	s.Judged, s.Gathered = compared, Sample{}
-	switch verdict {
-	case Passed:
-		s.Passed, s.Failures = true, 0
-		if s.Percent >= 100 && leastIncrease(s.Baseline, compared.Cohort) > p.Guard.MaxIncrease {
-			s.Baseline = compared.Cohort // it was recorded in an incident of everybody, which is over
-		}
-		if s.HeldBy == UnevenSplit {
-			s.HeldBy = ""
-		}
-	case Biased:
-		s.Passed = false
-		if s.HeldBy == "" {
-			s.HeldBy = UnevenSplit
-		}
-	default:
-		s.Passed = false
-		s.Failures++
-		if !p.Paused && (verdict == FailedFast || s.Failures >= p.Guard.ConsecutiveFailures) {
-			d.rollBack(now, p, verdict, compared)
-		}
+	waiting := Sample{}
+	if j.Logins == Inconclusive {
+		waiting.Logins, compared.Logins = s.Gathered.Logins, s.Judged.Logins
+	}
+	s.Judged, s.Gathered = compared, waiting
+	d.conclude(j)
+	if s.Percent >= 100 && s.Passed {
+		s.Baseline = p.Guard.better(s.Baseline, compared.baseline())
+	}
+	enough := max(p.Guard.ConsecutiveFailures, 1)
+	if s.Percent > 0 && !p.Paused && (j.Verdict == FailedFast || s.Failures >= enough || s.LoginFailures >= enough) {
+		d.rollBack(now, p, j)
 	}
 }
 
-func (d *Decision) rollBack(now time.Time, p Policy, verdict Verdict, evidence Sample) {
+// conclude counts the failures. Before anybody got anything there are none: what differs then holds the rollout.
+func (d *Decision) conclude(j Judgement) {
 	s := &d.State
-	back := Rollback{At: now, From: s.Percent, Verdict: verdict, Sample: evidence}
+	count := func(failures *int, v Verdict) {
+		switch v {
+		case Inconclusive: // what was said last stands
+		case Passed:
+			*failures = 0
+		default:
+			*failures++
+		}
+	}
+	count(&s.Failures, j.Verdict)
+	count(&s.LoginFailures, j.Logins)
+	switch {
+	case s.Failures > 0:
+		s.Cause = j.Cause
+	case s.LoginFailures > 0:
+		s.Cause = ForcedLogins
+	default:
+		s.Cause = ""
+	}
+	s.Passed = s.Cause == ""
+	switch {
+	case s.Passed && s.HeldBy == UnevenSplit:
+		s.HeldBy = ""
+	case !s.Passed && s.Percent == 0 && s.HeldBy == "":
+		s.HeldBy = UnevenSplit
+	}
+}
+
+func (d *Decision) rollBack(now time.Time, p Policy, j Judgement) {
+	s := &d.State
+	back := Rollback{At: now, From: s.Percent, Verdict: j.Verdict, Cause: s.Cause, Sample: s.Judged}
+	if j.Verdict != FailedFast && s.Failures < max(p.Guard.ConsecutiveFailures, 1) {
+		back.Verdict, back.Cause = Failed, ForcedLogins
+	}
 	to := 0
 	if !p.ToStart {
 		to = max(s.Position-1, 0)
@@ -129,7 +158,7 @@ func (d *Decision) rollBack(now time.Time, p Policy, verdict Verdict, evidence S
 func (d *Decision) promote(now time.Time, p Policy) {
 	s := &d.State
 	if s.Passed && s.Percent > 0 { // what failed is nothing to compare with
-		s.Baseline = s.Judged.Cohort
+		s.Baseline = s.Judged.baseline().or(s.Baseline)
 	}
 	d.moveTo(now, p, s.Position+1)
 	d.Change = Promoted
@@ -138,7 +167,8 @@ func (d *Decision) promote(now time.Time, p Policy) {
 // moveTo begins a position anew.
 func (d *Decision) moveTo(now time.Time, p Policy, position int) {
 	s := &d.State
-	s.Position, s.Since, s.Gathered, s.Passed, s.Failures = position, now, Sample{}, false, 0
+	s.Position, s.Since, s.Gathered, s.Passed, s.Failures, s.LoginFailures, s.Cause = position, now, Sample{}, false, 0, 0, ""
+	s.Judged.Logins = Sides{}
 	s.Percent = 0
 	if position > 0 {
 		s.Percent = p.Steps[position-1].Percent
@@ -161,7 +191,7 @@ func (d *Decision) waiting(now time.Time, p Policy) Reason {
 		return s.HeldBy
 	case now.Before(s.CooldownUntil):
 		return CoolingDown
-	case s.Failures > 0:
+	case s.Failures > 0 || s.LoginFailures > 0:
 		return Unhealthy
 	case s.Position > 0 && now.Before(s.Since.Add(step.Bake)): // a clock that went back bakes nothing at the start
 		return Baking

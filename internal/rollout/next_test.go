@@ -71,7 +71,7 @@ func TestWholeRollout(t *testing.T) {
 	s.command("1", Promote).is(100, Promoted, Complete)
 	s.command("1", Promote).is(100, Unchanged, Complete)
 	s.after(time.Hour).sample(healthy()).is(100, Unchanged, Complete)
-	if s.state.Baseline != healthy().Cohort || s.state.Judged.Control != healthy().Cohort {
+	if s.state.Baseline.Events != healthy().Cohort || s.state.Judged.Control != healthy().Cohort {
 		t.Errorf("at 100 %% the control is %+v", s.state.Judged.Control)
 	}
 	for range 3 {
@@ -200,7 +200,7 @@ func TestBaseline(t *testing.T) {
 		s.is(50, RolledBack, CoolingDown)
 	})
 	t.Run("a judgement that failed is none", func(t *testing.T) {
-		if s := at100(t, sick()); s.state.Baseline == sick().Cohort {
+		if s := at100(t, sick()); s.state.Baseline.Events == sick().Cohort {
 			t.Error("the cohort is compared with its own failure")
 		}
 	})

@@ -81,16 +81,20 @@ type State struct {
 	// Since is when this position was reached.
 	Since time.Time `json:"since"`
 	// Gathered adds up until it can be judged. Passed is whether a judgement passed at this position, Failures how many
-	// failed in a row.
+	// failed in a row, and Cause what the last one failed by.
 	Gathered Sample `json:"gathered"`
 	Passed   bool   `json:"passed,omitempty"`
 	Failures int    `json:"failures,omitempty"`
-	// Judged is the sample of the last judgement.
+	Cause    Cause  `json:"cause,omitempty"`
+	// LoginFailures counts the judgements of the forced logins that failed in a row. They come less often than the others:
+	// what failed stands until there are logins enough to judge again.
+	LoginFailures int `json:"loginFailures,omitempty"`
+	// Judged is the sample of the last judgement. Its Logins are those that were judged last at this position.
 	Judged Sample `json:"judged"`
 	// Baseline is the cohort's counts when the step before was left: at 100 % there is no control any more. Where the
-	// cohort does better than it at 100 %, beyond chance and MaxIncrease, that becomes the baseline. A step that was left
-	// without a passed judgement leaves none.
-	Baseline Counts `json:"baseline"`
+	// cohort does better than it at 100 %, beyond chance and the limits, that becomes the baseline. A step that was left
+	// without a passed judgement leaves the one before.
+	Baseline Baseline `json:"baseline"`
 	// Blind is that the counters of the last interval could not be read.
 	Blind bool `json:"blind,omitempty"`
 	// HeldBy is Held or Aborted while a command holds, UnevenSplit while the guard does; empty otherwise.
@@ -108,8 +112,9 @@ type Rollback struct {
 	At   time.Time `json:"at"`
 	From int       `json:"from"` // percent
 	To   int       `json:"to"`
-	// Verdict is Failed or FailedFast.
+	// Verdict is Failed or FailedFast, Cause what failed.
 	Verdict Verdict `json:"verdict"`
+	Cause   Cause   `json:"cause"`
 	Sample  Sample  `json:"sample"`
 }
 

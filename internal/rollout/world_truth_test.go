@@ -120,7 +120,7 @@ func (r *truth) learn(w *world, d draft, fresh bool) {
 	enough := func(c Counts) bool { return c.Events >= d.policy.Guard.MinSamples }
 	alone := bad && !d.policy.Paused && w.t.Sub(r.everybody) > day
 	// At 100 % it takes a baseline that is not from an incident itself: until the cohort is well once, nobody knows better.
-	blunt := !r.baseline || !enough(d.old.Baseline) || d.old.Baseline.Rate() > 0.02
+	blunt := !r.baseline || !enough(d.old.Baseline.Events) || d.old.Baseline.Events.Rate() > 0.02
 	switch {
 	case !alone || d.old.Percent == 100 && blunt || d.old.Percent == 0:
 		r.suffering = 0
@@ -133,7 +133,7 @@ func (r *truth) learn(w *world, d draft, fresh bool) {
 	r.gathered = r.gathered.Plus(*s)
 	compared := r.gathered
 	if d.old.Percent == 100 {
-		compared.Control = d.old.Baseline
+		compared.Control = d.old.Baseline.Events
 	}
 	if enough(compared.Cohort) && enough(compared.Control) {
 		worse := compared.Cohort.Rate() - compared.Control.Rate()

@@ -17,6 +17,8 @@ type Rollout struct {
 	// Watched is the percentage by which events are counted as the cohort's or the control's: Percent, or that of the
 	// first step while Percent is 0.
 	Watched int `json:"watched"`
+	// SlowAfter is how long a decision or a login may take before it counts as slow; 0: nothing is slow.
+	SlowAfter Duration `json:"slowAfter,omitempty"`
 	// DualIssue gives members of the cohort a legacy session beside their tokens.
 	DualIssue bool `json:"dualIssue,omitempty"`
 	// Deprecation and Sunset are announced (RFC 9745, RFC 8594); zero: never. Link tells people more.

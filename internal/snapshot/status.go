@@ -48,9 +48,19 @@ type RolloutCounts struct {
 	Cohort    EventCounts `json:"cohort"`
 	Control   EventCounts `json:"control"`
 	Endpoints EventCounts `json:"endpoints"`
+	// Slow are those events that took longer than Rollout.SlowAfter, out of all of Cohort and Control; left out without it.
+	Slow EventSides `json:"slow,omitzero"`
+	// Logins are the logins, and those of them that were forced: by users who had just been given a credential here.
+	Logins EventSides `json:"logins,omitzero"`
 	// Sessions and Tokens count edge decisions by the credential that authorized them.
 	Sessions uint64 `json:"sessions"`
 	Tokens   uint64 `json:"tokens"`
+}
+
+// EventSides are the same events of both sides.
+type EventSides struct {
+	Cohort  EventCounts `json:"cohort"`
+	Control EventCounts `json:"control"`
 }
 
 // EventCounts are events and those of them that failed without the user's doing.

@@ -32,13 +32,23 @@ func (s *Steering) Side(user string) Side {
 
 // Counter counts the events of one replica. What is counted belongs to one split of the users: where the split changes,
 // it begins anew. The zero value is ready, and safe for concurrent use.
-type Counter struct{ current atomic.Pointer[tally] }
+type Counter struct {
+	current atomic.Pointer[tally]
+	given   atomic.Pointer[given] // who was given a credential; nil where nobody was
+}
 
 type tally struct {
-	key                        string
-	started                    time.Time
-	cohort, control, endpoints events
-	sessions, tokens           atomic.Uint64
+	key              string
+	started          time.Time
+	cohort, control  side
+	endpoints        events
+	sessions, tokens atomic.Uint64
+}
+
+// side are the events of one side: slow are among all of events.
+type side struct {
+	events, logins events
+	slow           atomic.Uint64
 }
 
 type events struct{ all, failed atomic.Uint64 }
@@ -56,6 +66,24 @@ func (e *events) counts() snapshot.EventCounts {
 	return snapshot.EventCounts{Events: all, Failures: min(e.failed.Load(), all)}
 }
 
+// timed are the events again, with the slow ones among them.
+func (x *side) timed() snapshot.EventCounts {
+	all := x.events.all.Load()
+	return snapshot.EventCounts{Events: all, Failures: min(x.slow.Load(), all)}
+}
+
+// of is nil for nobody's events.
+func (t *tally) of(whose Side) *side {
+	switch whose {
+	case Cohort:
+		return &t.cohort
+	case Control:
+		return &t.control
+	default:
+		return nil
+	}
+}
+
 // of returns the tally of the rollout in force.
 func (c *Counter) of(s *Steering, now time.Time) *tally {
 	t := c.current.Load()
@@ -69,18 +97,48 @@ func (c *Counter) of(s *Steering, now time.Time) *tally {
 	return fresh
 }
 
-// Event counts what both sides have: an edge's decision, a login. failed is that it went wrong without the user's doing.
-// s is the rollout in force at this moment.
-func (c *Counter) Event(s *Steering, now time.Time, side Side, failed bool) {
-	if s == nil || side == Nobody {
+// Event counts what both sides have: an edge's decision, a login. failed is that it went wrong without the user's doing,
+// took how long it took. s is the rollout in force at this moment.
+func (c *Counter) Event(s *Steering, now time.Time, whose Side, failed bool, took time.Duration) {
+	if s == nil || whose == Nobody {
 		return
 	}
-	if t := c.of(s, now); side == Cohort {
-		t.cohort.add(failed)
-	} else {
-		t.control.add(failed)
+	x := c.of(s, now).of(whose)
+	if s.slowAfter > 0 && took > s.slowAfter {
+		x.slow.Add(1) // first, as failures are
+	}
+	x.events.add(failed)
+}
+
+// Login counts the login of an authenticated user as an event, and whether it was forced: whether the user was given a
+// credential within, and has not logged out since. A login that failed gives none, and is no success that could be forced.
+func (c *Counter) Login(s *Steering, now time.Time, user string, failed bool, took, within time.Duration) {
+	whose := s.Side(user)
+	if whose == Nobody {
+		return
+	}
+	c.Event(s, now, whose, failed, took)
+	if !failed {
+		c.of(s, now).of(whose).logins.add(c.given.Load().lately(user, now, within))
+		c.Given(s, now, user)
 	}
 }
+
+// Given remembers that a user was given a credential: tokens, or a session that was kept.
+func (c *Counter) Given(s *Steering, now time.Time, user string) {
+	if s == nil || user == "" {
+		return
+	}
+	g := c.given.Load()
+	if g == nil {
+		c.given.CompareAndSwap(nil, &given{})
+		g = c.given.Load()
+	}
+	g.mark(user, now)
+}
+
+// Left forgets a user who has logged out, or was logged out by somebody who may: the next login is not forced.
+func (c *Counter) Left(user string) { c.given.Load().forget(user) }
 
 // Endpoint counts a refresh or an exchange.
 func (c *Counter) Endpoint(s *Steering, now time.Time, failed bool) {
@@ -107,9 +165,14 @@ func (c *Counter) Status(s *Steering, now time.Time) *snapshot.RolloutCounts {
 		return nil
 	}
 	t := c.of(s, now)
-	return &snapshot.RolloutCounts{
+	counts := &snapshot.RolloutCounts{
 		Started: t.started, Percent: s.percent,
-		Cohort: t.cohort.counts(), Control: t.control.counts(), Endpoints: t.endpoints.counts(),
+		Cohort: t.cohort.events.counts(), Control: t.control.events.counts(), Endpoints: t.endpoints.counts(),
+		Logins:   snapshot.EventSides{Cohort: t.cohort.logins.counts(), Control: t.control.logins.counts()},
 		Sessions: t.sessions.Load(), Tokens: t.tokens.Load(),
 	}
+	if s.slowAfter > 0 {
+		counts.Slow = snapshot.EventSides{Cohort: t.cohort.timed(), Control: t.control.timed()}
+	}
+	return counts
 }

@@ -21,9 +21,11 @@ type Steering struct {
 	// percent is the share in force, key what counts are counted by.
 	percent int
 	key     string
-	cookie  string
-	life    time.Duration
-	headers []Header
+	// slowAfter is how long an event may take; 0: as long as it likes.
+	slowAfter time.Duration
+	cookie    string
+	life      time.Duration
+	headers   []Header
 }
 
 // Header is one line of an answer.
@@ -42,11 +44,14 @@ func New(r *snapshot.Rollout) (*Steering, error) {
 	}
 	rules := Rules(r)
 	s := &Steering{rules: rules, watched: rules.Cohort, percent: r.Percent, cookie: r.Cookie, life: r.MaxSessionLife.Std(), headers: headers(r)}
-	s.watched.Percent = r.Watched
+	s.watched.Percent, s.slowAfter = r.Watched, r.SlowAfter.Std()
 	if s.life == 0 {
 		s.life = defaultSessionLife
 	}
 	s.key = fmt.Sprintf("%s %q %d %q %q", r.Name, r.Salt, r.Watched, r.Include, r.Exclude)
+	if s.slowAfter > 0 {
+		s.key += " " + s.slowAfter.String() // what was slow before may not be now
+	}
 	return s, nil
 }
 
@@ -86,6 +91,7 @@ func check(r *snapshot.Rollout) error {
 		{isCookieName(r.Cookie), "cookie must be the name of a cookie"},
 		{!strings.HasPrefix(r.Cookie, "__Host-keyturn-") && !strings.HasPrefix(r.Cookie, "__Secure-keyturn-"), "cookie is one of the token cookies"},
 		{percent(r.Percent) && percent(r.Watched), "percent and watched must be 0 to 100"},
+		{r.SlowAfter >= 0, "slowAfter must not be negative"},
 		{r.MaxSessionLife >= 0, "maxSessionLife must not be negative"},
 		{r.Link == "" || isLink(r.Link), "link must be an absolute https URL"},
 	} {

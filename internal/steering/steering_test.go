@@ -43,7 +43,7 @@ func TestNone(t *testing.T) {
 	s := made(t, nil)
 	h := http.Header{}
 	s.Announce(h, begin)
-	c.Event(s, begin, Cohort, true)
+	c.Event(s, begin, Cohort, true, 0)
 	c.Endpoint(s, begin, true)
 	c.Credential(s, begin, true)
 	if s != nil || len(h) > 0 || s.Cookie() != "" || s.Side("alice") != Nobody || s.SessionLife() != 0 || len(s.Headers()) > 0 ||
@@ -140,9 +140,9 @@ func TestCounter(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 100 {
 		all.Go(func() {
-			c.Event(s, begin, Cohort, i%10 == 0)
-			c.Event(s, begin, Control, i%20 == 0)
-			c.Event(s, begin, Nobody, true)
+			c.Event(s, begin, Cohort, i%10 == 0, 0)
+			c.Event(s, begin, Control, i%20 == 0, 0)
+			c.Event(s, begin, Nobody, true, 0)
 			c.Endpoint(s, begin, i%50 == 0)
 			c.Credential(s, begin, i%4 == 0)
 		})

@@ -100,6 +100,7 @@ func (s *Service) tradeSession(w http.ResponseWriter, r *http.Request, m mint, s
 	hash := shown.hash()[:12]
 	if !issue.Pair {
 		s.Log.Info("session_exchange", "result", "session", "user", shown.User, "session", hash, "client", client.String())
+		s.counter.Given(m.doc.steer, m.now, shown.User)
 		writeSession(w, m.now, shown.Session)
 		return "session", nil
 	}
@@ -116,6 +117,7 @@ func (s *Service) tradeSession(w http.ResponseWriter, r *http.Request, m mint, s
 		return "error", p // within the retry window the same exchange finds the same family
 	}
 	s.Log.Info("session_exchange", "result", "pair", "user", shown.User, "sid", done.Family.SessionID, "session", hash, "client", client.String(), "cookies", m.byCookie)
+	s.counter.Given(m.doc.steer, m.now, shown.User)
 	s.writePair(w, m, access, done.Successor, done.Family)
 	return "pair", nil
 }

@@ -78,7 +78,7 @@ func (s *Service) doLogout(w http.ResponseWriter, r *http.Request) (string, *Pro
 		}
 		return "invalid", p
 	}
-	return s.end(w, r, doc, now, ended{sessions: found.sessions, byCookie: carried.any()})
+	return s.end(w, r, doc, now, ended{sessions: found.sessions, users: found.users, byCookie: carried.any()})
 }
 
 // collect resolves every token that a logout shows.
@@ -111,6 +111,7 @@ func (s *Service) revoke(w http.ResponseWriter, r *http.Request, doc *Document, 
 // ended are the sessions that a request ends, and whether a browser showed them by cookies.
 type ended struct {
 	sessions []session
+	users    []string // who leave
 	byCookie bool
 	legacy   shownSession
 }
@@ -127,6 +128,9 @@ func (s *Service) end(w http.ResponseWriter, r *http.Request, doc *Document, now
 			return "unavailable", p
 		}
 		highest = max(highest, number)
+	}
+	for _, user := range append(what.users, what.legacy.User) {
+		s.counter.Left(user)
 	}
 	propagated := false
 	if highest > 0 {

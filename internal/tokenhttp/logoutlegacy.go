@@ -57,7 +57,7 @@ func (s *Service) endSession(w http.ResponseWriter, r *http.Request, doc *Docume
 		}
 		return "unavailable", errLegacy
 	}
-	return s.end(w, r, doc, now, ended{sessions: found.sessions, byCookie: byCookie, legacy: shown})
+	return s.end(w, r, doc, now, ended{sessions: found.sessions, users: found.users, byCookie: byCookie, legacy: shown})
 }
 
 // revokeAll returns the number of the newest revocation.

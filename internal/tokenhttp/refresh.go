@@ -166,6 +166,7 @@ func (s *Service) rotate(w http.ResponseWriter, r *http.Request, m mint, present
 			passOn(w, issued.Cookies)
 		}
 	}
+	s.counter.Given(m.doc.steer, m.now, done.Family.Subject)
 	s.writePair(w, m, access, done.Successor, done.Family)
 	if done.Outcome == store.Retried {
 		return repeated(done.Family, m.now), nil

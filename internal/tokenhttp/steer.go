@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/legacy"
@@ -14,7 +15,8 @@ import (
 
 // issueLogin gives an authenticated user what the rollout says. Where nobody makes sessions for the user, that is a pair.
 func (s *Service) issueLogin(w http.ResponseWriter, r *http.Request, doc *Document, user identity.User, client netip.Addr, byCookie bool) (result string, p *Problem) {
-	issue := doc.steer.Rules().Login(s.Now(), user.Subject)
+	started := s.Now()
+	issue := doc.steer.Rules().Login(started, user.Subject)
 	done := false
 	if issue.Session && !issue.Pair {
 		done, result, p = s.loginSession(w, r, doc, user, client)
@@ -22,7 +24,7 @@ func (s *Service) issueLogin(w http.ResponseWriter, r *http.Request, doc *Docume
 	if !done {
 		result, p = s.loginPair(w, r, user, client, loginAs{byCookie: byCookie, session: issue.Pair && issue.Session})
 	}
-	s.countLogin(user.Subject, p != nil && p.Status >= http.StatusInternalServerError)
+	s.countLogin(user.Subject, p != nil && p.Status >= http.StatusInternalServerError, started)
 	return result, p
 }
 
@@ -107,6 +109,7 @@ func (s *Service) goBack(w http.ResponseWriter, r *http.Request, m mint, present
 	s.Log.Info("session_restored", "user", beside.User, "sid", spent.Family.SessionID, "session", beside.hash()[:12])
 	clearCookies(w)
 	passOn(w, issued.Cookies)
+	s.counter.Given(m.doc.steer, m.now, beside.User)
 	writeSession(w, m.now, issued.Session)
 	return true, "session", nil
 }
@@ -122,12 +125,20 @@ func (s *Service) extended(ctx context.Context, m mint, beside shownSession) (le
 }
 
 // countLogin counts a login of an authenticated user: before that, nobody knows whose event it is. Failed are those that
-// the service owed: a wrong password is nobody's failure.
-func (s *Service) countLogin(user string, failed bool) {
+// the service owed: a wrong password is nobody's failure. started is when the password had been checked, which takes as long
+// on both sides.
+func (s *Service) countLogin(user string, failed bool, started time.Time) {
 	if doc := s.Document(); doc != nil {
-		s.counter.Event(doc.steer, s.Now(), doc.steer.Side(user), failed)
+		now := s.Now()
+		s.counter.Login(doc.steer, now, user, failed, now.Sub(started), doc.forcedWithin())
 	}
 }
+
+// leastForcedWithin is the shortest time within which a login after another credential is taken for a forced one.
+const leastForcedWithin = 15 * time.Minute
+
+// forcedWithin is that time: whose refresh fails comes back when the access token ends, so it is longer than that lives.
+func (d *Document) forcedWithin() time.Duration { return max(2*d.Access.TTL.Std(), leastForcedWithin) }
 
 // countEndpoint counts a refresh or an exchange. Failed are errors of ours, and the one refusal that forces a login upon
 // somebody who did nothing for it: a refresh token whose answer was lost and that came back too late. Other refusals are

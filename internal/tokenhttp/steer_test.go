@@ -173,6 +173,7 @@ func TestRolloutCounts(t *testing.T) {
 	r.app.issuerDown = true
 	r.want(r.login("alice", canary), http.StatusServiceUnavailable, CodeLegacyUnavailable)
 	want := &snapshot.RolloutCounts{Started: start, Percent: 50, Control: snapshot.EventCounts{Events: 2, Failures: 1}}
+	want.Logins.Control = snapshot.EventCounts{Events: 1, Failures: 1} // she had been given tokens just before
 	if diff := cmp.Diff(want, r.service.Status(context.Background()).Rollout); diff != "" {
 		t.Error(diff)
 	}
@@ -189,6 +190,47 @@ func TestRolloutCounts(t *testing.T) {
 	if diff := cmp.Diff(want, r.service.Status(context.Background()).Rollout); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// TestForcedLogins counts logins by users who should not have needed one.
+func TestForcedLogins(t *testing.T) {
+	r := newLegacyRig(t, 100)
+	r.inBodies()
+	forced := func(what string, want bool) {
+		t.Helper()
+		before := r.service.Status(context.Background()).Rollout.Logins.Cohort
+		r.want(r.login("alice", canary), http.StatusOK, "")
+		now := r.service.Status(context.Background()).Rollout.Logins.Cohort
+		if got := now.Failures - before.Failures; now.Events != before.Events+1 || (got == 1) != want || got > 1 {
+			t.Errorf("a login after %s: %+v, before %+v, forced: want %t", what, now, before, want)
+		}
+	}
+	within := 2 * r.issuer.Access.TTL.Std()
+	if within < 15*time.Minute {
+		t.Fatalf("the life of an access token decides nothing here: %s", within)
+	}
+	forced("nothing", false)
+	r.clock.advance(within)
+	forced("another, as long as it counts", true)
+	r.clock.advance(within + time.Second)
+	forced("another, long ago", false)
+	r.clock.advance(within + time.Second)
+	r.want(r.exchangeSession(r.app.session("alice", time.Hour)), http.StatusOK, "")
+	forced("an exchange", true)
+	a := r.login("alice", canary)
+	r.clock.advance(within + time.Second)
+	r.want(r.refresh(a.text("refresh_token")), http.StatusOK, "")
+	forced("a refresh", true)
+	a = r.login("alice", canary)
+	r.want(r.logout("refresh_token", a.text("refresh_token")), http.StatusOK, "")
+	forced("a logout", false)
+	r.want(r.login("alice", "wrong"), http.StatusUnauthorized, CodeInvalidCredentials)
+	r.clock.advance(-time.Hour)
+	forced("a clock that went back", false)
+	r.steer(func(s *snapshot.Rollout) { s.Percent, s.Watched = 0, 100 })
+	r.clock.advance(within + time.Second)
+	r.want(r.exchangeSession(r.app.session("alice", time.Hour)), http.StatusOK, "") // it is kept
+	forced("a session that was kept", true)
 }
 
 func TestRolloutOfADocument(t *testing.T) {
