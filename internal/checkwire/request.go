@@ -1,0 +1,273 @@
+package checkwire
+
+import (
+	"unicode/utf8"
+	"unsafe"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Header is one header, or another name with a value.
+type Header struct{ Name, Value string }
+
+// Request is what a check reads of a CheckRequest. The zero value is the empty message. It is for one goroutine at a
+// time; its texts share the memory that was given to [Request.Read] and stay good.
+type Request struct {
+	// Malformed tells that the bytes were no CheckRequest. Then the rest is empty.
+	Malformed bool
+	// Method, Path, Host and Scheme are those of attributes.request.http.
+	Method, Path, Host, Scheme string
+	// Headers is the map, HeaderMap the list, in which the raw value stands where there is one. Names are as sent.
+	Headers, HeaderMap []Header
+
+	extensions []Header
+	// names finds a header of the map, where there are many.
+	names map[string]int
+}
+
+// Extension returns what attributes.context_extensions says of a name; empty if it says nothing.
+func (r *Request) Extension(name string) string {
+	for i := len(r.extensions) - 1; i >= 0; i-- { // the last one counts
+		if r.extensions[i].Name == name {
+			return r.extensions[i].Value
+		}
+	}
+	return ""
+}
+
+// Reset makes r the empty message. It keeps room for the next one, and nothing of the last.
+func (r *Request) Reset() {
+	clear(r.Headers)
+	clear(r.HeaderMap)
+	clear(r.extensions)
+	*r = Request{Headers: r.Headers[:0], HeaderMap: r.HeaderMap[:0], extensions: r.extensions[:0]}
+}
+
+// The numbers of the fields (attribute_context.proto, external_auth.proto, base.proto).
+const (
+	checkAttributes      = 1
+	attributesRequest    = 4
+	attributesExtensions = 10
+	requestHTTP          = 2
+	httpMethod           = 2
+	httpHeaders          = 3
+	httpPath             = 4
+	httpHost             = 5
+	httpScheme           = 6
+	httpHeaderMap        = 13
+	listHeaders          = 1
+	headerKey            = 1
+	headerValue          = 2
+	headerRawValue       = 3
+)
+
+// Read makes r what b says. It keeps b, which nobody may change afterwards.
+func (r *Request) Read(b []byte) {
+	r.Reset()
+	if !r.check(b) {
+		r.Reset()
+		r.Malformed = true
+	}
+}
+
+func (r *Request) check(b []byte) bool {
+	for f := (fields{rest: b}); ; {
+		switch f.next() {
+		case checkAttributes:
+			if !r.attributes(f.value) {
+				return false
+			}
+		case end:
+			return f.whole
+		}
+	}
+}
+
+func (r *Request) attributes(b []byte) bool {
+	for f := (fields{rest: b}); ; {
+		switch f.next() {
+		case attributesRequest:
+			if !r.request(f.value) {
+				return false
+			}
+		case attributesExtensions:
+			e, ok := pair(f.value)
+			if !ok {
+				return false
+			}
+			r.extensions = append(r.extensions, e)
+		case end:
+			return f.whole
+		}
+	}
+}
+
+func (r *Request) request(b []byte) bool {
+	for f := (fields{rest: b}); ; {
+		switch f.next() {
+		case requestHTTP:
+			if !r.http(f.value) {
+				return false
+			}
+		case end:
+			return f.whole
+		}
+	}
+}
+
+func (r *Request) http(b []byte) bool {
+	for f := (fields{rest: b}); ; {
+		ok := true
+		switch f.next() {
+		case httpMethod:
+			r.Method, ok = text(f.value)
+		case httpPath:
+			r.Path, ok = text(f.value)
+		case httpHost:
+			r.Host, ok = text(f.value)
+		case httpScheme:
+			r.Scheme, ok = text(f.value)
+		case httpHeaders:
+			var h Header
+			if h, ok = pair(f.value); ok {
+				r.set(h)
+			}
+		case httpHeaderMap:
+			ok = r.list(f.value)
+		case end:
+			return f.whole
+		}
+		if !ok {
+			return false
+		}
+	}
+}
+
+func (r *Request) list(b []byte) bool {
+	for f := (fields{rest: b}); ; {
+		switch f.next() {
+		case listHeaders:
+			h, ok := listed(f.value)
+			if !ok {
+				return false
+			}
+			r.HeaderMap = append(r.HeaderMap, h)
+		case end:
+			return f.whole
+		}
+	}
+}
+
+// few is how many headers are compared one by one.
+const few = 32
+
+// set puts a header into the map. One of the same name goes.
+func (r *Request) set(h Header) {
+	if len(r.Headers) < few {
+		for i := range r.Headers {
+			if r.Headers[i].Name == h.Name {
+				r.Headers[i] = h
+				return
+			}
+		}
+		r.Headers = append(r.Headers, h)
+		return
+	}
+	if r.names == nil {
+		r.names = make(map[string]int, 2*few)
+		for i := range r.Headers {
+			r.names[r.Headers[i].Name] = i
+		}
+	}
+	i, there := r.names[h.Name]
+	if there {
+		r.Headers[i] = h
+		return
+	}
+	r.names[h.Name] = len(r.Headers)
+	r.Headers = append(r.Headers, h)
+}
+
+// pair reads an entry of a map of texts.
+func pair(b []byte) (h Header, ok bool) {
+	for f := (fields{rest: b}); ; {
+		ok = true
+		switch f.next() {
+		case headerKey:
+			h.Name, ok = text(f.value)
+		case headerValue:
+			h.Value, ok = text(f.value)
+		case end:
+			return h, f.whole
+		}
+		if !ok {
+			return h, false
+		}
+	}
+}
+
+// listed reads a HeaderValue.
+func listed(b []byte) (h Header, ok bool) {
+	raw := ""
+	for f := (fields{rest: b}); ; {
+		ok = true
+		switch f.next() {
+		case headerKey:
+			h.Name, ok = text(f.value)
+		case headerValue:
+			h.Value, ok = text(f.value)
+		case headerRawValue:
+			raw = shared(f.value)
+		case end:
+			if raw != "" {
+				h.Value = raw
+			}
+			return h, f.whole
+		}
+		if !ok {
+			return h, false
+		}
+	}
+}
+
+// fields goes over the fields of a message that have a length.
+type fields struct {
+	rest []byte
+	// value is the present field's.
+	value []byte
+	// whole tells at the end that nothing was malformed.
+	whole bool
+}
+
+// end is no field's number.
+const end protowire.Number = 0
+
+// next moves on and returns the number of the field. Fields of other types are passed over: those that are read have a
+// length, and of another type they would be unknown ones.
+func (f *fields) next() protowire.Number {
+	for len(f.rest) > 0 {
+		number, kind, n := protowire.ConsumeTag(f.rest)
+		if n < 0 || number > protowire.MaxValidNumber {
+			return end
+		}
+		f.rest = f.rest[n:]
+		if kind == protowire.BytesType {
+			if f.value, n = protowire.ConsumeBytes(f.rest); n < 0 {
+				return end
+			}
+			f.rest = f.rest[n:]
+			return number
+		}
+		if n = protowire.ConsumeFieldValue(number, kind, f.rest); n < 0 {
+			return end
+		}
+		f.rest = f.rest[n:]
+	}
+	f.whole = true
+	return end
+}
+
+func text(b []byte) (string, bool) { return shared(b), utf8.Valid(b) }
+
+// shared is b as a text, in its memory.
+func shared(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
