@@ -36,15 +36,25 @@ type field struct{ name, value string }
 // identity are the headers that tell the application who the user is, in the order in which they are set; one without a
 // value says that there is nothing to tell, and that the client's own must not pass.
 func (o outcome) identity() []field {
-	return []field{{policy.HeaderUser, o.User}, {policy.HeaderRole, o.Role}, {policy.HeaderMethod, string(o.Method)}}
+	fields := [...]field{{policy.HeaderUser, o.User}, {policy.HeaderRole, o.Role}, {policy.HeaderMethod, string(o.Method)}}
+	if len(o.told) == 0 {
+		return fields[:]
+	}
+	return append(fields[:], o.told...)
 }
 
 // denialHeaders are what every denial carries. Proxies copy all of them to the client: nothing here is secret.
 func denialHeaders(out outcome) []field {
 	fields := []field{{"Cache-Control", "no-store"}, {HeaderDecision, out.id}, {HeaderCode, string(out.Code)}}
 	switch out.HTTPStatus() {
+	case http.StatusFound:
+		fields = append(fields, field{"Location", out.location})
 	case http.StatusUnauthorized:
 		fields = append(fields, field{"WWW-Authenticate", out.challenge + challengeError(out.Code)})
+	case http.StatusForbidden:
+		if out.Reason == policy.InsufficientRole {
+			fields = append(fields, field{"WWW-Authenticate", out.challenge + challengeError(out.Code)})
+		}
 	case http.StatusServiceUnavailable:
 		fields = append(fields, field{"Retry-After", retryAfter})
 	}
@@ -61,6 +71,8 @@ func challengeError(code policy.Code) string {
 		return "" // a legacy session is no bearer token
 	case policy.CodeInvalidRequest:
 		return `, error="invalid_request", error_description="` + detail(code) + `"`
+	case policy.Code(policy.InsufficientRole): // RFC 6750, section 3.1: 403, with this word whatever is lacking
+		return `, error="insufficient_scope", error_description="` + detail(code) + `"`
 	default:
 		return `, error="invalid_token", error_description="` + detail(code) + `"`
 	}
@@ -94,6 +106,10 @@ func detail(code policy.Code) string {
 		return "A page of another site may have sent this request"
 	case policy.Code(policy.UnusableIdentity):
 		return "The user cannot be told to the application"
+	case policy.Code(policy.InsufficientRole):
+		return "The user has none of the roles that this needs"
+	case policy.Code(policy.AmbiguousPath):
+		return "The path can be read in more than one way"
 	case policy.Code(policy.LegacySunset):
 		return "Sessions have ended: log in again"
 	case policy.Code(policy.LegacyBrownout):

@@ -54,6 +54,7 @@ type Authorizer struct {
 	log         *slog.Logger
 	now         func() time.Time
 	metrics     *metrics
+	policies    *policyMetrics
 	// sessions, counter, census and troubled are for legacy sessions.
 	sessions *sessions
 	counter  steering.Counter
@@ -93,7 +94,16 @@ func New(config Config) (*Authorizer, error) {
 	a.sessions = newSessions(revocations, config.Now, a.metrics.asked)
 	a.census = newCensus(config.Now)
 	a.metrics.watch(a)
+	a.policies = newPolicyMetrics(a.metrics.registry, a.policyCount)
 	return a, nil
+}
+
+func (a *Authorizer) policyCount() float64 {
+	edge := a.edges.Load()
+	if edge == nil {
+		return 0
+	}
+	return float64(len(edge.policies) - 1) // without the reserved one
 }
 
 func (a *Authorizer) feedTarget() (feed.Target, bool) {
@@ -120,73 +130,6 @@ func (a *Authorizer) Ready() error {
 // Drain makes the replica not ready; it goes on answering.
 func (a *Authorizer) Drain() { a.draining.Store(true) }
 
-// question is one check, as a protocol read it.
-type question struct {
-	protocol      string
-	policy        string
-	peer          netip.Addr
-	refusal       policy.Reason
-	authorization []string // every value of the header, in order
-	method        string   // of the original request, as the rest
-	scheme, host  string
-	target        string
-	page          page
-	agent         string // User-Agent
-}
-
-// outcome is a decision with what an answer needs beside it.
-type outcome struct {
-	policy.Decision
-	id        string // of a denial
-	challenge string
-	// announcement are the headers that tell the client when legacy sessions end.
-	announcement []steering.Header
-}
-
-// decide answers the question, counts it and, if it denies, logs it.
-func (a *Authorizer) decide(ctx context.Context, q question) outcome {
-	started := a.now()
-	edge := a.edges.Load()
-	in, judged := a.input(ctx, edge, q, started)
-	decision := policy.Decide(in)
-	out := outcome{Decision: decision}
-	if edge != nil {
-		out.challenge = edge.challenge
-		if judged.announce {
-			out.announcement = edge.steering.Headers()
-		}
-	}
-	if !decision.Allow {
-		out.id = a.nextID()
-		a.logDenial(q, out)
-		a.audit(judged, out)
-	}
-	took := a.now().Sub(started)
-	if edge != nil {
-		a.counted(edge, judged, decision, q, started, took)
-	}
-	a.metrics.decided(q.protocol, decision, took)
-	return out
-}
-
-func (a *Authorizer) input(ctx context.Context, edge *Edge, q question, now time.Time) (in policy.Input, j judged) {
-	in = policy.Input{Refusal: q.refusal, Policy: q.policy}
-	if edge == nil {
-		return in, j
-	}
-	in.Edge = a.state(edge)
-	if !edge.trusts(q.peer) {
-		in.Refusal = policy.UntrustedPeer
-		a.untrusted.Store(&sighting{peer: q.peer, at: now})
-	}
-	if in.Refusal != "" || in.Edge != policy.EdgeFresh && in.Edge != policy.EdgeStaleServing || in.Policy != policy.DefaultPolicy {
-		return in, j // nothing that the request carries matters any more
-	}
-	j = a.judge(ctx, edge, q, now)
-	in.Header = j.Credential
-	return in, j
-}
-
 // state tells how far the revocations can be relied on.
 func (a *Authorizer) state(edge *Edge) policy.Edge {
 	switch status := a.revocations.Status(); {
@@ -200,21 +143,6 @@ func (a *Authorizer) state(edge *Edge) policy.Edge {
 		a.metrics.staleDecisions.Inc()
 		return policy.EdgeStaleServing
 	}
-}
-
-// credential tells what the request's tokens are worth together.
-func (a *Authorizer) credential(edge *Edge, q question, now time.Time) policy.Credential {
-	raw, reason := bearerToken(q.authorization)
-	header := a.verify(edge, raw, reason, now)
-	if edge.cookie == "" {
-		return header
-	}
-	inCookie, reason := cookieToken(q.page.cookies, edge.cookie)
-	if reason == "" && header.Outcome != policy.Absent && inCookie == raw {
-		return header // the same token twice
-	}
-	cookie := a.verify(edge, inCookie, reason, now)
-	return policy.Combine(header, cookie, cookie.Outcome == policy.Valid && q.foreignPage())
 }
 
 // verify tells what a token is worth; reason is why there is none.
@@ -233,6 +161,9 @@ func (a *Authorizer) verify(edge *Edge, raw string, reason policy.Reason, now ti
 	c := policy.Credential{Outcome: verified.Outcome, Reason: verified.Reason, User: verified.Claims.Subject}
 	if edge.tellRole {
 		c.Role = verified.Claims.Custom["role"]
+	}
+	if edge.tellClaims {
+		c.Claims = &policy.Claims{SessionID: verified.Claims.SessionID, ClientID: verified.Claims.ClientID, Custom: verified.Claims.Custom}
 	}
 	return c
 }

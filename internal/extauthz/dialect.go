@@ -7,16 +7,80 @@ import (
 	"github.com/keyturn/keyturn/internal/policy"
 )
 
-// dialects are the ways in which proxies describe the original request to the HTTP port. Each reads its own headers and
-// no others.
-var dialects = map[string]func(*http.Request, *question) policy.Reason{
-	"nginx": readNginx,
+// dialect is a way in which a proxy describes the original request to the HTTP port.
+type dialect struct {
+	// read reads the dialect's own headers and no others. rest is what stands behind the policy in the target.
+	read func(r *http.Request, rest string, q *question) policy.Reason
+	// plain: the proxy cannot carry other statuses than 200, 401 and 403.
+	plain bool
+	// prefix: the original target stands behind the policy.
+	prefix bool
+	// removes: the proxy removes the headers that the answer names.
+	removes bool
+}
+
+// dialects are those that there are, by their word in the path.
+var dialects = map[string]dialect{
+	"nginx":   {read: readNginx, plain: true},
+	"traefik": {read: readForwarded},
+	"caddy":   {read: readForwarded},
+	"haproxy": {read: readForwarded},
+	"envoy":   {read: readEnvoy, prefix: true, removes: true},
+}
+
+// readForwarded reads what Traefik, Caddy and the recipe for HAProxy send: `X-Forwarded-Method`, `-Proto`, `-Host` and
+// `-Uri`, each exactly once. Traefik tells of a WebSocket handshake by the scheme.
+func readForwarded(r *http.Request, _ string, q *question) policy.Reason {
+	method, hasMethod := only(r, "X-Forwarded-Method")
+	proto, hasProto := only(r, "X-Forwarded-Proto")
+	host, hasHost := only(r, "X-Forwarded-Host")
+	target, hasTarget := only(r, "X-Forwarded-Uri")
+	if !hasMethod || !hasProto || !hasHost || !hasTarget {
+		return policy.MissingDialectHeader
+	}
+	q.method, q.host, q.target = method, host, target
+	switch strings.ToLower(proto) {
+	case "https":
+		q.scheme = "https"
+	case "http":
+		q.scheme = "http"
+	case "wss":
+		q.scheme, q.page.upgrade = "https", true
+	case "ws":
+		q.scheme, q.page.upgrade = "http", true
+	default:
+		return policy.BadRequestTarget
+	}
+	if !isHost(host) {
+		return policy.BadRequestTarget
+	}
+	return checkTarget(method, target)
+}
+
+// readEnvoy reads the request line, whose path stands behind the policy's, and Host. The scheme is not told: cookies with
+// tokens are for https, so an Origin is compared with that.
+func readEnvoy(r *http.Request, rest string, q *question) policy.Reason {
+	q.method, q.scheme, q.host, q.target = r.Method, "https", r.Host, rest
+	if !isHost(r.Host) {
+		return policy.BadRequestTarget
+	}
+	return checkTarget(r.Method, rest)
+}
+
+// isHost tells whether s can be the host of a request, with or without a port.
+func isHost(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !alphanumeric(c) && strings.IndexByte("-._~:[]%", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // readNginx reads what an auth_request recipe sets: `X-Original-Method` and `X-Original-URL`, each exactly once. The
 // host of the URL must be the one that nginx routes by (`$host`, sent as Host): in an absolute-form request
 // `$http_host` is another one, of the client's choice.
-func readNginx(r *http.Request, q *question) policy.Reason {
+func readNginx(r *http.Request, _ string, q *question) policy.Reason {
 	method, hasMethod := only(r, "X-Original-Method")
 	original, hasURL := only(r, "X-Original-Url")
 	if !hasMethod || !hasURL {
@@ -61,6 +125,7 @@ func splitURL(raw string) (authority, target string, ok bool) {
 func sameHost(a, b string) bool {
 	hostA, portA := splitPort(a)
 	hostB, portB := splitPort(b)
+	hostA, hostB = strings.TrimSuffix(hostA, "."), strings.TrimSuffix(hostB, ".")
 	if hostA == "" || !strings.EqualFold(hostA, hostB) {
 		return false
 	}

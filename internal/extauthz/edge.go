@@ -31,6 +31,10 @@ type Edge struct {
 	challenge  string // how every WWW-Authenticate begins
 	feed       feed.Target
 	steering   *steering.Steering // nil where there are no legacy sessions
+	policies   map[string]*access
+	names      []string // of the identity headers that policies add
+	aliases    []string // other spellings of those, in lower case, that are always removed
+	tellClaims bool     // a policy tells claims to applications
 }
 
 // Build is the [snapshot.Build] of the edge: it takes a document that is fit for use whole, or refuses it.
@@ -54,6 +58,11 @@ func Build(raw []byte, current *Edge) (*Edge, error) {
 	if err != nil {
 		return nil, snapshot.Refuse("Incomplete", "%w", err)
 	}
+	policies, err := readPolicies(doc)
+	if err != nil {
+		return nil, err
+	}
+	names := identityNames(doc.Policies)
 	keys, err := readKeys(doc.Keys)
 	if err != nil {
 		return nil, err
@@ -70,6 +79,10 @@ func Build(raw []byte, current *Edge) (*Edge, error) {
 		challenge:  `Bearer realm="` + doc.Issuer + `"`,
 		feed:       feed.Target{FeedAddress: doc.Feed, MaxPropagation: doc.MaxPropagation.Std()},
 		steering:   steered,
+		policies:   policies,
+		names:      names,
+		aliases:    aliasesOf(names),
+		tellClaims: len(names) > 0,
 	}, nil
 }
 

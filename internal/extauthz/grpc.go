@@ -74,6 +74,7 @@ func readGRPC(ctx context.Context, r *auth.CheckRequest, headers seenHeaders) qu
 		protocol: "grpc", policy: attributes.GetContextExtensions()[PolicyExtension], peer: remotePeer(ctx),
 		refusal: checkTarget(request.GetMethod(), request.GetPath()), authorization: headers.authorization,
 		method: request.GetMethod(), scheme: request.GetScheme(), host: request.GetHost(), target: request.GetPath(), page: headers.page, agent: headers.agent,
+		headers: envoyHeaders{request},
 	}
 }
 
@@ -98,6 +99,24 @@ type seenHeaders struct {
 	// identity are the names, as sent, that an application could take for an identity header.
 	identity []string
 	grpc     bool
+}
+
+// envoyHeaders are all headers of a Check, in both forms.
+type envoyHeaders struct {
+	request *auth.AttributeContext_HttpRequest
+}
+
+func (h envoyHeaders) each(f func(name, value string)) {
+	for name, value := range h.request.GetHeaders() {
+		f(name, value)
+	}
+	for _, one := range h.request.GetHeaderMap().GetHeaders() {
+		if raw := one.GetRawValue(); len(raw) > 0 {
+			f(one.GetKey(), string(raw))
+		} else {
+			f(one.GetKey(), one.GetValue())
+		}
+	}
 }
 
 // readHeaders reads both forms in which Envoy sends headers: a map with the values of one name joined by a comma, or,

@@ -24,14 +24,16 @@ var noAppend, doAppend = wrapperspb.Bool(false), wrapperspb.Bool(true)
 
 // aliases are the spellings of the identity headers that are always removed, for proxies that do not show the
 // authorizer every header of the request.
-var aliases = func() []string {
+var aliases = aliasesOf(policy.IdentityHeaders[:])
+
+func aliasesOf(names []string) []string {
 	var all []string
-	for _, name := range policy.IdentityHeaders {
+	for _, name := range names {
 		lower := strings.ToLower(name)
 		all = append(all, strings.ReplaceAll(lower, "-", "_"), strings.ReplaceAll(lower, "-", "."))
 	}
 	return all
-}()
+}
 
 // allowed makes the answer that lets a request through. Envoy sets headers in order and removes last, so a header that
 // is set is never in the list of the removed; one that has no value is removed, because an empty one cannot be set.
@@ -48,7 +50,7 @@ func allowed(out outcome, seen []string) *auth.CheckResponse {
 		set = append(set, name)
 		ok.Headers = append(ok.Headers, option(name, f.value))
 	}
-	for _, name := range seen {
+	for _, name := range append(slices.Clone(seen), out.remove...) {
 		if !slices.Contains(set, name) && !slices.Contains(remove, name) {
 			remove = append(remove, name)
 		}

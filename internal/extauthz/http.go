@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,19 +38,24 @@ func (a *Authorizer) serveCheck(w http.ResponseWriter, r *http.Request) {
 			a.writeDenial(w, a.fault("http", fault))
 		}
 	}()
-	out := a.decide(r.Context(), readHTTP(r))
+	q, d := readHTTP(r)
+	out := a.decide(r.Context(), q)
 	if out.Allow {
-		writeAllow(w, out)
+		writeAllow(w, out, d)
 		return
 	}
 	a.writeDenial(w, out)
 }
 
 // writeAllow sets every identity header, also an empty one: some proxies keep the client's where it is absent.
-func writeAllow(w http.ResponseWriter, out outcome) {
+func writeAllow(w http.ResponseWriter, out outcome, d dialect) {
 	h := w.Header()
-	for _, f := range out.identity() {
+	identity := out.identity()
+	for _, f := range identity {
 		h.Set(f.name, f.value)
+	}
+	if d.removes {
+		h.Set(headersToRemove, removedByEnvoy(identity, out.remove))
 	}
 	for _, line := range out.announcement {
 		h.Set(line.Name, line.Value)
@@ -100,27 +106,64 @@ func faultPlace() []string {
 	}
 }
 
-// readHTTP reads the question of a sub-request. The path alone says which dialect and which policy.
-func readHTTP(r *http.Request) question {
-	q := question{protocol: "http", peer: remoteAddr(r), authorization: r.Header["Authorization"], page: readPage(r.Header), agent: r.Header.Get("User-Agent")}
+// headersToRemove is the header of an answer by which Envoy removes headers of the request, after those that it sets.
+const headersToRemove = "X-Envoy-Auth-Headers-To-Remove"
+
+// removedByEnvoy names what must not reach the application, for a proxy that shows the authorizer only some headers of
+// the request: the other spellings, and what has no value.
+func removedByEnvoy(identity []field, others []string) string {
+	remove := append(slices.Clone(aliases), others...)
+	for _, f := range identity {
+		if f.value == "" {
+			remove = append(remove, strings.ToLower(f.name))
+		}
+	}
+	return strings.Join(remove, ",")
+}
+
+// httpHeaders are all headers of a sub-request.
+type httpHeaders http.Header
+
+func (h httpHeaders) each(f func(name, value string)) {
+	for name, values := range h {
+		for _, value := range values {
+			f(name, value)
+		}
+	}
+}
+
+// readHTTP reads the question of a sub-request. The path alone says which dialect and which policy; it is read as it was
+// sent, because what stands behind the policy is the client's.
+func readHTTP(r *http.Request) (question, dialect) {
+	q := question{
+		protocol: "http", peer: remoteAddr(r), authorization: r.Header["Authorization"], page: readPage(r.Header), agent: r.Header.Get("User-Agent"),
+		headers: httpHeaders(r.Header), hides: true,
+	}
 	for name := range r.Header {
 		if isIdentity(name) {
 			q.refusal = policy.SpoofedIdentity
 		}
 	}
-	parts := strings.Split(r.URL.EscapedPath(), "/")
-	if len(parts) != 5 || parts[0] != "" || parts[1] != "authz" {
-		return q // names no policy
+	path, query, asked := strings.Cut(r.RequestURI, "?")
+	parts := strings.SplitN(path, "/", 6)
+	if len(parts) < 5 || parts[0] != "" || parts[1] != "authz" {
+		return q, dialect{} // names no policy
 	}
-	read, known := dialects[parts[2]]
-	if !known {
-		return q
+	d, known := dialects[parts[2]]
+	if !known || d.prefix != (len(parts) == 6) {
+		return q, dialect{}
 	}
-	q.protocol, q.policy = parts[2], parts[3]+"/"+parts[4]
-	if reason := read(r, &q); reason != "" {
+	q.protocol, q.policy, q.plain = parts[2], parts[3]+"/"+parts[4], d.plain
+	rest := ""
+	if d.prefix {
+		if rest = "/" + parts[5]; asked {
+			rest += "?" + query
+		}
+	}
+	if reason := d.read(r, rest, &q); reason != "" {
 		q.refusal = reason
 	}
-	return q
+	return q, d
 }
 
 func remoteAddr(r *http.Request) netip.Addr {

@@ -35,13 +35,19 @@ type judged struct {
 
 // judge looks at all credentials. Without a rollout, and without a legacy session, it is [Authorizer.credential] and
 // nothing else.
-func (a *Authorizer) judge(ctx context.Context, edge *Edge, q question, now time.Time) judged {
-	jwt := a.credential(edge, q, now)
+//
+// What the policy does not accept is not looked at: neither is a session asked about where only tokens are accepted, nor
+// does a bad token refuse a request where only sessions are.
+func (a *Authorizer) judge(ctx context.Context, edge *Edge, p *access, q question, now time.Time) judged {
+	jwt := policy.Credential{Outcome: policy.Absent, Reason: policy.NoCredential}
+	if p.AcceptJWT {
+		jwt = a.credential(edge, p, q, now)
+	}
 	j := judged{Credential: jwt}
 	if jwt.Outcome == policy.Valid {
 		j.user = jwt.User
 	}
-	if edge.steering == nil || len(q.page.cookies) == 0 || !policy.SessionMatters(jwt.Outcome) {
+	if edge.steering == nil || !p.AcceptSession || len(q.page.cookies) == 0 || !policy.SessionMatters(jwt.Outcome) {
 		return j
 	}
 	cookie, err := edge.steering.Session(q.page.cookies)

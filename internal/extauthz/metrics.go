@@ -94,9 +94,10 @@ func (m *metrics) decided(protocol string, d policy.Decision, took time.Duration
 	result := "deny"
 	if d.Allow {
 		result = "allow"
-		if d.Method == policy.MethodSession {
+		switch d.Method {
+		case policy.MethodSession:
 			m.bySession.Inc()
-		} else {
+		case policy.MethodJWT:
 			m.byToken.Inc()
 		}
 	}

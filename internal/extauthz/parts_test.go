@@ -161,7 +161,7 @@ func FuzzNginxURL(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, url, host string) {
 		r := &http.Request{Host: host, Header: http.Header{"X-Original-Method": {method}, "X-Original-Url": {url}}}
 		var q question
-		if readNginx(r, &q) != "" {
+		if readNginx(r, "", &q) != "" {
 			return
 		}
 		rest := strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://")

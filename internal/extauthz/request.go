@@ -8,9 +8,12 @@ import (
 	"github.com/keyturn/keyturn/internal/policy"
 )
 
-// bearerToken takes the token out of the values of the Authorization header (RFC 6750, section 2.1). Envoy joins
-// several headers of one name by a comma, which no bearer token contains.
-func bearerToken(values []string) (string, policy.Reason) {
+// bearerToken takes the token out of the values of the Authorization header (RFC 6750, section 2.1).
+func bearerToken(values []string) (string, policy.Reason) { return schemeToken(values, "Bearer") }
+
+// schemeToken takes the token that stands behind a scheme, or alone where the scheme is empty, out of the values of a
+// header. Envoy joins several headers of one name by a comma, which no token contains.
+func schemeToken(values []string, want string) (string, policy.Reason) {
 	if len(values) > 1 {
 		return "", policy.MultipleCredentials
 	}
@@ -20,8 +23,11 @@ func bearerToken(values []string) (string, policy.Reason) {
 	if strings.Contains(values[0], ",") {
 		return "", policy.MultipleCredentials
 	}
+	if want == "" {
+		return values[0], ""
+	}
 	scheme, raw, spaced := strings.Cut(values[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
+	if !strings.EqualFold(scheme, want) {
 		return "", policy.NoCredential // another scheme is not ours to judge
 	}
 	raw = strings.TrimLeft(raw, " ")
@@ -31,14 +37,14 @@ func bearerToken(values []string) (string, policy.Reason) {
 	return raw, ""
 }
 
-// checkTarget refuses what cannot be asked about: CONNECT and `*` name no resource, and what does not begin with `/`
-// or holds a control character is read differently by the next hop.
+// checkTarget refuses what cannot be asked about: CONNECT and `*` name no resource, a request has no fragment (RFC 9112,
+// section 3.2), and what does not begin with `/` or holds a control character is read differently by the next hop.
 func checkTarget(method, target string) policy.Reason {
 	if !isToken(method) || method == "CONNECT" || !strings.HasPrefix(target, "/") {
 		return policy.BadRequestTarget
 	}
 	for i := range len(target) {
-		if target[i] < 0x20 || target[i] == 0x7f {
+		if target[i] < 0x20 || target[i] == 0x7f || target[i] == '#' {
 			return policy.BadRequestTarget
 		}
 	}
@@ -103,12 +109,15 @@ const maxLogged = 200
 // may carry one.
 func (a *Authorizer) logDenial(q question, out outcome) {
 	path, _, _ := strings.Cut(q.target, "?")
-	level := slog.LevelInfo
+	level, message, reason := slog.LevelInfo, "denied", out.Reason
 	if out.HTTPStatus() >= 500 {
 		level = slog.LevelWarn
 	}
-	a.log.Log(context.Background(), level, "denied",
-		"decision", out.id, "status", out.HTTPStatus(), "code", string(out.Code), "reason", string(out.Reason),
+	if out.WouldDeny != "" {
+		message, reason = "would_deny", out.WouldDeny
+	}
+	a.log.Log(context.Background(), level, message,
+		"decision", out.id, "status", out.HTTPStatus(), "code", string(out.Code), "reason", string(reason),
 		"protocol", q.protocol, "policy", cut(q.policy), "peer", q.peer.String(),
 		"method", cut(q.method), "host", cut(q.host), "path", cut(path))
 }

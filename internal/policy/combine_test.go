@@ -14,7 +14,7 @@ func TestCombineProduct(t *testing.T) {
 					for _, foreign := range []bool{false, true} {
 						cases++
 						header, cookie := Credential{Outcome: h, User: hUser, Role: "h"}, Credential{Outcome: c, User: cUser, Role: "c"}
-						got := Decide(Input{Edge: EdgeFresh, Policy: DefaultPolicy, Header: Combine(header, cookie, foreign)})
+						got := Decide(Input{Edge: EdgeFresh, Policy: Default(), Header: Combine(header, cookie, foreign)})
 						byHeader := h == Valid && hUser != "" && (c == Absent || c == Valid && cUser == hUser)
 						byCookie := h == Absent && c == Valid && cUser != "" && !foreign
 						if got.Allow != (byHeader || byCookie) {
@@ -48,8 +48,70 @@ func TestCombineProduct(t *testing.T) {
 		{Credential{Outcome: Expired}, Credential{Outcome: Valid, User: "ann"}, false, ReasonExpired, 401},
 		{Credential{}, Credential{}, false, InternalError, 503},
 	} {
-		if got := Decide(Input{Edge: EdgeFresh, Policy: DefaultPolicy, Header: Combine(row.header, row.cookie, row.foreign)}); got.Reason != row.want || got.HTTPStatus() != row.status {
+		if got := Decide(Input{Edge: EdgeFresh, Policy: Default(), Header: Combine(row.header, row.cookie, row.foreign)}); got.Reason != row.want || got.HTTPStatus() != row.status {
 			t.Errorf("%+v: %+v", row, got)
+		}
+	}
+}
+
+// The whole product of three places, told a second time: who is let in, and that nobody gains by a bad one.
+func TestGatherProduct(t *testing.T) {
+	var places []Place
+	for _, outcome := range []Outcome{Unknown, Absent, Foreign, Expired, Invalid, Revoked, Valid, 99} {
+		for _, user := range []string{"ann", "bob"} {
+			for bits := range 4 {
+				places = append(places, Place{Credential: Credential{Outcome: outcome, User: user}, Cookie: bits&1 != 0, RejectForeign: bits&2 != 0})
+			}
+		}
+	}
+	allowed := 0
+	for _, a := range places {
+		for _, b := range places {
+			for _, c := range places {
+				for _, foreign := range []bool{false, true} {
+					got := Gather([]Place{a, b, c}, foreign)
+					users, inHeader, bad := map[string]bool{}, false, false
+					for _, p := range []Place{a, b, c} {
+						switch {
+						case p.Outcome == Valid:
+							users[p.User] = true
+							inHeader = inHeader || !p.Cookie
+						case p.Outcome == Absent, p.Outcome == Foreign && !p.RejectForeign:
+						default:
+							bad = true
+						}
+					}
+					want := len(users) == 1 && !bad && (inHeader || !foreign)
+					if (got.Outcome == Valid) != want || want && !users[got.User] {
+						t.Fatalf("%+v %+v %+v %t: %+v", a, b, c, foreign, got)
+					}
+					if want {
+						allowed++
+					}
+				}
+			}
+		}
+	}
+	if allowed == 0 {
+		t.Error("nobody is let in")
+	}
+	valid := Credential{Outcome: Valid, User: "ann"}
+	for _, row := range []struct {
+		places  []Place
+		foreign bool
+		want    Reason
+	}{
+		{nil, true, NoCredential},
+		{[]Place{{Credential: Credential{Outcome: Foreign, Reason: WrongIssuer}}}, false, WrongIssuer},
+		{[]Place{{Credential: Credential{Outcome: Foreign, Reason: WrongIssuer}}, {Credential: Credential{Outcome: Expired, Reason: ReasonExpired}}}, false, ReasonExpired},
+		{[]Place{{Credential: valid}, {Credential: Credential{Outcome: Foreign}, RejectForeign: true}}, false, WrongIssuer},
+		{[]Place{{Credential: valid, Cookie: true}}, true, CrossSite},
+		{[]Place{{Credential: Credential{Outcome: Foreign}}, {Credential: valid, Cookie: true}}, true, CrossSite},
+		{[]Place{{Credential: valid}, {Credential: Credential{Outcome: Valid, User: "bob"}}}, false, ConflictingCredentials},
+		{[]Place{{}}, false, ""},
+	} {
+		if got := Gather(row.places, row.foreign); got.Reason != row.want || got.Outcome == Valid {
+			t.Errorf("%+v: %+v", row.places, got)
 		}
 	}
 }

@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // DefaultPolicy is the reserved policy name: a valid token, no further rules.
 const DefaultPolicy = "-/default"
@@ -47,6 +50,34 @@ type Credential struct {
 	User, Role string
 	// Method is how it was proven; empty means [MethodJWT].
 	Method Method
+	// Claims is what the token says beside that, where a policy tells it to applications; nil: nothing.
+	Claims *Claims
+}
+
+// Claims is what a token says beside user and role.
+type Claims struct {
+	SessionID, ClientID string
+	Custom              map[string]string
+}
+
+// Claim returns what the credential says of a claim; empty if it says nothing. A session only says who its user is.
+func (c Credential) Claim(name string) string {
+	switch {
+	case name == "sub":
+		return c.User
+	case name == "role":
+		return c.Role
+	case c.Claims == nil:
+		if name == "user_id" && c.Method == MethodSession {
+			return c.User
+		}
+		return ""
+	case name == "sid":
+		return c.Claims.SessionID
+	case name == "client_id":
+		return c.Claims.ClientID
+	}
+	return c.Claims.Custom[name]
 }
 
 // Input is everything that a decision rests on. The zero value denies.
@@ -54,8 +85,10 @@ type Input struct {
 	Edge Edge
 	// Refusal is why the request is refused whatever it carries; empty if it may be asked about.
 	Refusal Reason
-	// Policy is the name that the proxy's configuration gave.
-	Policy string
+	// Policy is the one that the proxy's configuration names; nil if there is none of that name.
+	Policy *Policy
+	// Request is what the policy looks at.
+	Request Request
 	// Header is the credential of the Authorization header, or what [Combine] and [WithSession] made of all places.
 	Header Credential
 }
@@ -70,16 +103,23 @@ type Decision struct {
 	Code Code
 	// Reason is what the operator may know.
 	Reason Reason
-	// User, Role and Method become the identity headers; empty on a denial.
+	// User, Role and Method become the identity headers; empty on a denial, and where nobody in particular is let through.
 	User, Role string
 	Method     Method
+	// WouldDeny is why the policy refuses what its audit lets through.
+	WouldDeny Reason
+	// LoginURL is where the answer of a denial sends the browser; empty: nowhere.
+	LoginURL string
 }
 
-// HTTPStatus returns 200 for an allowed request and never less than 400 for a denied one.
+// HTTPStatus returns 200 for an allowed request, 302 for a browser that is sent to its login, and never less than 400 for
+// any other denied one.
 func (d Decision) HTTPStatus() int {
 	switch {
 	case d.Allow:
 		return 200
+	case d.LoginURL != "":
+		return 302
 	case d.Status < 400 || d.Status > 599:
 		return 403
 	default:
@@ -100,13 +140,66 @@ func Decide(in Input) Decision {
 	if in.Refusal != "" {
 		return Deny(in.Refusal)
 	}
-	if in.Policy != DefaultPolicy {
+	p := in.Policy
+	if p == nil {
 		return Deny(NoPolicy)
 	}
-	return decideCredential(in.Header)
+	d := p.decide(in)
+	switch {
+	case d.Allow || d.Reason == InternalError: // a fault of ours is not the policy's refusal
+		return d
+	case p.Audit:
+		return p.audited(d.Reason, in.Header)
+	case d.Status == 401 && in.Request.Navigation:
+		d.LoginURL = p.LoginURL
+	}
+	return d
 }
 
-func decideCredential(c Credential) Decision {
+// audited lets through what the policy refuses for a reason. Who has a good credential is told to the application; of
+// everybody else it is told nothing.
+func (p *Policy) audited(refused Reason, c Credential) Decision {
+	d := p.decideCredential(p.accepted(c))
+	if !d.Allow {
+		d = nobody(Audited)
+	}
+	d.Reason, d.WouldDeny = Audited, refused
+	return d
+}
+
+func (p *Policy) decide(in Input) Decision {
+	needed, ambiguous := p.needs(in.Request)
+	if ambiguous {
+		return Deny(AmbiguousPath)
+	}
+	if p.Preflight && in.Request.isPreflight() {
+		return nobody(Preflight)
+	}
+	c := p.accepted(in.Header)
+	if needed.anonymous && isNobody(c) {
+		return nobody(Anonymous)
+	}
+	d := p.decideCredential(c)
+	if d.Allow && len(needed.roles) > 0 && (c.Role == "" || !slices.Contains(needed.roles, c.Role)) {
+		return Deny(InsufficientRole)
+	}
+	return d
+}
+
+// isNobody tells whether a credential says nothing about anybody: there is none, or a token of somebody else's, or a
+// session that is over, as applications give to everybody who comes by. An expired token is somebody's, who is to refresh it.
+func isNobody(c Credential) bool {
+	switch c.Outcome {
+	case Absent, Foreign:
+		return true
+	case Invalid:
+		return c.Reason == LegacyInvalid || c.Reason == LegacySunset || c.Reason == LegacyBrownout
+	default:
+		return false
+	}
+}
+
+func (p *Policy) decideCredential(c Credential) Decision {
 	switch c.Outcome {
 	case Valid:
 	case Absent:
@@ -128,6 +221,15 @@ func decideCredential(c Credential) Decision {
 	if c.User == "" || !carriable(c.User) || !carriable(c.Role) {
 		return Deny(UnusableIdentity)
 	}
+	for _, claim := range p.Claims {
+		if !carriable(c.Claim(claim)) {
+			return Deny(UnusableIdentity)
+		}
+	}
+	return allow(c)
+}
+
+func allow(c Credential) Decision {
 	method := c.Method
 	if method == "" {
 		method = MethodJWT
@@ -135,9 +237,12 @@ func decideCredential(c Credential) Decision {
 	return Decision{Allow: true, Reason: OK, User: c.User, Role: c.Role, Method: method}
 }
 
+// nobody lets a request through without telling who it is.
+func nobody(reason Reason) Decision { return Decision{Allow: true, Reason: reason} }
+
 // Deny makes the denial for a reason, with the status and the code that belong to it.
 func Deny(reason Reason) Decision {
-	if reason == "" || reason == OK {
+	if reason.allows() {
 		reason = InternalError
 	}
 	return Decision{Status: reason.status(), Code: reason.code(), Reason: reason}
@@ -147,7 +252,8 @@ func (r Reason) status() int {
 	switch r {
 	case NotReady, StaleRevocations, InternalError, LegacyUnavailable:
 		return 503
-	case NoPolicy, SpoofedIdentity, BadRequestTarget, UntrustedPeer, MissingDialectHeader, CrossSite, UnusableIdentity:
+	case NoPolicy, SpoofedIdentity, BadRequestTarget, UntrustedPeer, MissingDialectHeader, CrossSite, UnusableIdentity,
+		InsufficientRole, AmbiguousPath:
 		return 403
 	default:
 		return 401
@@ -168,7 +274,7 @@ func carriable(v string) bool {
 }
 
 func orElse(r, fallback Reason) Reason {
-	if r == "" || r == OK {
+	if r.allows() {
 		return fallback
 	}
 	return r

@@ -48,6 +48,12 @@ const (
 const (
 	// OK: the request was allowed.
 	OK Reason = "ok"
+	// Anonymous: it was allowed without a credential, as a rule says.
+	Anonymous Reason = "anonymous"
+	// Preflight: it was allowed as a browser's question before a cross-origin request.
+	Preflight Reason = "preflight"
+	// Audited: the policy would have refused it, and only audits.
+	Audited Reason = "audited"
 	// NoPolicy: no policy was named, or none of that name exists here.
 	NoPolicy Reason = "no_policy"
 	// SpoofedIdentity: the client sent an identity header, in whatever spelling, and the proxy did not clear it.
@@ -62,6 +68,10 @@ const (
 	CrossSite Reason = "cross_site"
 	// UnusableIdentity: the token is good, but its user or role cannot be carried in a header.
 	UnusableIdentity Reason = "unusable_identity"
+	// InsufficientRole: the credential is good, and its user has none of the roles that the route needs.
+	InsufficientRole Reason = "insufficient_role"
+	// AmbiguousPath: two readers could take the path for two, and the policy has rules about paths.
+	AmbiguousPath Reason = "ambiguous_path"
 	// NotReady: no snapshot, or the revocations were not yet loaded.
 	NotReady Reason = "not_ready"
 	// StaleRevocations: the revocations are out of date and the TokenService says FailClosed.
@@ -96,11 +106,21 @@ func (r Reason) code() Code {
 	case ReasonRevoked:
 		return CodeTokenRevoked
 	case NoPolicy, SpoofedIdentity, BadRequestTarget, UntrustedPeer, MissingDialectHeader, CrossSite, UnusableIdentity,
-		LegacySunset, LegacyBrownout, LegacyInvalid, LegacyUnavailable:
+		InsufficientRole, AmbiguousPath, LegacySunset, LegacyBrownout, LegacyInvalid, LegacyUnavailable:
 		return Code(r)
 	case NotReady, StaleRevocations, InternalError:
 		return CodeUnavailable
 	default:
 		return CodeInvalidToken
+	}
+}
+
+// allows tells whether a denial for this reason would be none.
+func (r Reason) allows() bool {
+	switch r {
+	case "", OK, Anonymous, Preflight, Audited:
+		return true
+	default:
+		return false
 	}
 }

@@ -34,6 +34,7 @@ func SessionMatters(jwt Outcome) bool {
 // In the place of a JWT it serves if it is good. An expired token tells its holder to refresh, which is more than to be
 // told that a session beside it is over.
 func WithSession(jwt, session Credential) Credential {
+	session.Method = MethodSession
 	doubled := session.Outcome == Invalid && session.Reason == MultipleCredentials
 	switch {
 	case !SessionMatters(jwt.Outcome) || session.Outcome == Absent:
@@ -45,10 +46,7 @@ func WithSession(jwt, session Credential) Credential {
 			return Credential{Outcome: Invalid, Reason: ConflictingCredentials}
 		}
 		return jwt
-	case session.Outcome == Valid:
-		session.Method = MethodSession
-		return session
-	case session.Outcome == Unknown:
+	case session.Outcome == Valid, session.Outcome == Unknown:
 		return session
 	case jwt.Outcome == Expired:
 		return jwt

@@ -14,7 +14,7 @@ func TestWithSessionProduct(t *testing.T) {
 	for _, j := range outcomes {
 		for _, s := range sessions {
 			jwt := Credential{Outcome: j, User: "ann", Role: "j"}
-			got := Decide(Input{Edge: EdgeFresh, Policy: DefaultPolicy, Header: WithSession(jwt, s)})
+			got := Decide(Input{Edge: EdgeFresh, Policy: Default(), Header: WithSession(jwt, s)})
 			replaceable := j == Absent || j == Foreign || j == Expired
 			twoSessions := s.Reason == MultipleCredentials
 			anothers := s.Outcome == Valid && s.User == "bob"
@@ -36,7 +36,7 @@ func TestWithSessionProduct(t *testing.T) {
 					t.Errorf("%v beside %+v: %+v", j, s, got)
 				}
 			case j == Invalid || j == Revoked:
-				if alone := Decide(Input{Edge: EdgeFresh, Policy: DefaultPolicy, Header: jwt}); got != alone {
+				if alone := Decide(Input{Edge: EdgeFresh, Policy: Default(), Header: jwt}); got != alone {
 					t.Errorf("a session changes a refused token: %v beside %+v: %+v", j, s, got)
 				}
 			}
@@ -69,7 +69,7 @@ func TestWithSessionProduct(t *testing.T) {
 		{Valid, Credential{Outcome: Valid, User: "bob"}, ConflictingCredentials, 401},
 		{Valid, Credential{Outcome: Invalid, Reason: MultipleCredentials}, MultipleCredentials, 401},
 	} {
-		got := Decide(Input{Edge: EdgeFresh, Policy: DefaultPolicy, Header: WithSession(Credential{Outcome: row.jwt, User: "ann"}, row.session)})
+		got := Decide(Input{Edge: EdgeFresh, Policy: Default(), Header: WithSession(Credential{Outcome: row.jwt, User: "ann"}, row.session)})
 		if got.Reason != row.want || got.HTTPStatus() != row.status {
 			t.Errorf("%v beside %+v: %+v, want %s", row.jwt, row.session, got, row.want)
 		}

@@ -78,7 +78,7 @@ func checkBrowser(d snapshot.Issuer) error {
 			return fmt.Errorf("browser.allowedOrigins: %.80q is no origin: write scheme and host in lower case, without a default port, a path or a wildcard", origin)
 		}
 	}
-	if login := d.Browser.LoginURL; login != "" && (strings.Contains(login, "#") || !isReturnPath(login) && !isPageURL(login)) {
+	if login := d.Browser.LoginURL; login != "" && (strings.Contains(login, "#") || !browser.IsReturnPath(login) && !isPageURL(login)) {
 		return fmt.Errorf("browser.loginURL must be a path of the same origin or an https URL, without a fragment")
 	}
 	if f := d.FailureLimit; f != (snapshot.RateLimit{}) && (f.Limit <= 0 || f.Limit > 10_000 || f.Window <= 0) {
@@ -90,7 +90,7 @@ func checkBrowser(d snapshot.Issuer) error {
 // isPageURL tells whether s is an absolute https URL; on loopback hosts http does.
 func isPageURL(s string) bool {
 	u, err := url.Parse(s)
-	if err != nil || u.User != nil || u.Fragment != "" || len(s) > maxReturn || !browser.IsOrigin(u.Scheme+"://"+u.Host) {
+	if err != nil || u.User != nil || u.Fragment != "" || len(s) > browser.MaxReturn || !browser.IsOrigin(u.Scheme+"://"+u.Host) {
 		return false
 	}
 	host, _ := parseHop(u.Hostname())
