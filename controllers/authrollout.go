@@ -23,6 +23,8 @@ import (
 type authRolloutReconciler struct {
 	*base
 	tallies tallies
+	census  CensusReader
+	asked   censusTimes
 }
 
 // Reconcile implements [reconcile.Reconciler].
@@ -85,6 +87,8 @@ type rolloutStep struct {
 	decision  rollout.Decision
 	sunset    rollout.Reason // why it waits
 	ended     bool           // the sessions ended just now
+	recovered string         // what a lost status was recovered to, just now
+	blind     string         // why nobody can tell what a legacy session is worth; empty: somebody can
 }
 
 func (s *rolloutStep) deleting() bool { return !s.aro.DeletionTimestamp.IsZero() }
@@ -103,21 +107,29 @@ func (r *authRolloutReconciler) reconcile(ctx context.Context, s *rolloutStep, s
 	unresolved := r.checkSecrets(ctx, s.aro.Namespace, legacySecrets(s.aro))
 	if problem, ok := asStopped(unresolved); ok {
 		s.conds.bad(problem.condition, problem.reason, "%s", problem.message)
+		s.blind = problem.message
 	} else if unresolved != nil {
 		return 0, unresolved
 	} else {
 		s.conds.good(keyturnv1alpha1.ConditionResolvedRefs, keyturnv1alpha1.ReasonResolved, "TokenService %s and every Secret that is named exist", s.service.Name)
 	}
+	if err := r.recoverStatus(ctx, s); err != nil {
+		return pollWaiting, err
+	}
 	replicas, err := r.replicasOf(ctx, s.service)
 	if err != nil {
 		return 0, err
 	}
+	r.observeCensus(ctx, s, replicas)
 	s.seen = r.tallies.count(s.aro, replicas, s.now)
 	if unresolved != nil && !s.seen.ended { // nobody can tell whose a session is: what was counted tells nothing
 		s.seen.sample, s.seen.missing = nil, true
 	}
 	s.decide()
 	reportRollout(s)
+	if err := r.ensureReport(ctx, s); err != nil {
+		return 0, err
+	}
 	after := r.steady
 	if unresolved != nil {
 		after = min(after, pollReference)
@@ -146,11 +158,11 @@ func (s *rolloutStep) decide() {
 	s.decision = rollout.Next(s.now, policy, state, observed)
 	status.State = stateStatus(s.decision.State)
 	if s.decision.Change != rollout.Unchanged {
-		s.record(string(s.decision.Change), state.Percent, s.decision.State.Percent, s.why(policy))
+		s.record(string(s.decision.Change), state.Percent, s.decision.State.Percent, s.by(), s.why(policy))
 	}
 	if s.seen.sample != nil {
 		status.Guard.SampledTime = seconds(s.now)
-		status.Census = censusStatus(censusOf(status.Census).Count(s.now, s.seen.sessions, s.seen.tokens))
+		countUsage(&status.Census, s.now, s.seen.sessions, s.seen.tokens)
 		s.next = s.seen.tally
 	}
 	s.ended, s.sunset = rolloutEnding(&s.aro.Spec).Reached(s.now, censusOf(status.Census))
@@ -159,7 +171,7 @@ func (s *rolloutStep) decide() {
 	}
 	if s.ended {
 		status.SunsetReachedTime = seconds(s.now)
-		s.record(keyturnv1alpha1.ReasonSunsetReached, s.decision.State.Percent, s.decision.State.Percent, "its time has come")
+		s.record(keyturnv1alpha1.ReasonSunsetReached, s.decision.State.Percent, s.decision.State.Percent, "Schedule", "its time has come")
 	}
 }
 
@@ -179,11 +191,11 @@ func (s *rolloutStep) afterSunset(state rollout.State) {
 func (s *rolloutStep) refuse(id string) { s.aro.Status.RefusedCommand = clip(id+": "+s.refused, 512) }
 
 // maxHistory bounds the history of changes.
-const maxHistory = 20
+const maxHistory = 32
 
-func (s *rolloutStep) record(change string, from, to int, why string) {
+func (s *rolloutStep) record(change string, from, to int, by, why string) {
 	s.aro.Status.History = slices.Insert(s.aro.Status.History, 0, keyturnv1alpha1.RolloutChange{
-		Time: seconds(s.now), Change: change, From: int32(from), To: int32(to), Why: clip(why, 256), //nolint:gosec // at most 100
+		Time: seconds(s.now), Change: change, From: int32(from), To: int32(to), By: by, Why: clip(why, 256), //nolint:gosec // at most 100
 	})
 	s.aro.Status.History = s.aro.Status.History[:min(len(s.aro.Status.History), maxHistory)]
 }

@@ -28,12 +28,27 @@ func (s *rolloutStep) why(policy rollout.Policy) string {
 	}
 }
 
+// by says who moved a step, for the history.
+func (s *rolloutStep) by() string {
+	if s.decision.Change != rollout.RolledBack && (s.commanded.Action == rollout.Promote || s.commanded.Action == rollout.Abort) {
+		return "Command " + s.commanded.ID
+	}
+	return "Guard"
+}
+
 // announceStep tells as Events what the write of the status did.
 func (r *authRolloutReconciler) announceStep(s *rolloutStep, before *keyturnv1alpha1.AuthRolloutStatus) {
 	tell := func(kind, reason, action, format string, args ...any) {
 		r.recorder.Eventf(s.aro, nil, kind, reason, action, "%s", clip(fmt.Sprintf(format, args...), 1024))
 	}
 	const normal, warning = corev1.EventTypeNormal, corev1.EventTypeWarning
+	if s.recovered != "" {
+		processMetrics().rollouts.change(s.aro, keyturnv1alpha1.ChangeRecovered)
+		tell(warning, keyturnv1alpha1.ReasonStatusRecovered, "Recover", "%s: it goes on from there, and the step bakes anew", s.recovered)
+	}
+	if status := &s.aro.Status; before.Report == "" && status.Report != "" {
+		tell(normal, keyturnv1alpha1.ReasonReportWritten, "Report", "the final report is in ConfigMap %s, as report.md and report.json", status.Report)
+	}
 	if s.decision.Change != rollout.Unchanged {
 		last := s.aro.Status.History[0]
 		if s.ended {

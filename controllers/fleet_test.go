@@ -29,6 +29,7 @@ type fleet struct {
 	broken   []string         // promises that were broken
 	secrets  map[string]bool  // private material that replicas were given
 	keep     []string         // kids that no edge may lose
+	census   snapshot.Census  // what each edge tells of those who use sessions
 }
 
 // fault is how the replicas of a component misbehave.

@@ -27,6 +27,8 @@ type Options struct {
 	Namespace string
 	// Status asks the replicas; by default over HTTP.
 	Status StatusReader
+	// Census asks the edges who still uses legacy sessions; by default over HTTP. A Status without a Census asks nobody.
+	Census CensusReader
 	// Cluster reads the keys of this cluster's ServiceAccount tokens; by default from the API server.
 	Cluster ClusterReader
 	// Now is the clock; by default time.Now.
@@ -53,7 +55,11 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		status:   options.Status, now: options.Now, image: options.Image, namespace: options.Namespace, steady: options.SteadyPoll,
 	}
 	if shared.status == nil {
-		shared.status = NewHTTPStatus()
+		asks := NewHTTPStatus()
+		shared.status = asks
+		if options.Census == nil {
+			options.Census = asks
+		}
 	}
 	if shared.namespace == "" {
 		shared.namespace = "keyturn-system"
@@ -96,7 +102,8 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	err = ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.AuthRollout{}).
 		Watches(&keyturnv1alpha1.AuthRollout{}, handler.EnqueueRequestsFromMapFunc(shared.rolloutsBeside)).
 		Watches(&keyturnv1alpha1.TokenService{}, handler.EnqueueRequestsFromMapFunc(shared.rolloutsOfService)).
-		Complete(&authRolloutReconciler{base: shared})
+		Owns(&corev1.ConfigMap{}).
+		Complete(&authRolloutReconciler{base: shared, census: options.Census})
 	if err != nil {
 		return err
 	}

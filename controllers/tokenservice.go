@@ -150,7 +150,9 @@ func (r *tokenServiceReconciler) resolve(ctx context.Context, tsvc *keyturnv1alp
 		return nil, err
 	}
 	if len(rollouts) > 0 {
-		refs.rollout = &rollouts[0]
+		if refs.rollout, err = r.begun(ctx, tsvc, &rollouts[0]); err != nil {
+			return nil, err
+		}
 	}
 	ring, secret, err := r.readRing(ctx, refs.set)
 	if err != nil {

@@ -200,12 +200,13 @@ type SunsetSpec struct {
 	// +required
 	At metav1.Time `json:"at"`
 
-	// requireLegacyBelow makes the sunset wait while a larger share of the requests
-	// of the last day was authorized by a session. Default 1%; above 0%, at most
-	// 100%.
+	// requireLegacyBelow makes the sunset wait until a whole day was counted, and
+	// while that share or a larger one of its requests, or of those since, was
+	// authorized by a session. Default 1%; above 0%, at most 100%, which waits for
+	// nothing, not even for a count.
 	// +optional
 	// +default="1%"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9.]+%$') || double(self.split('%')[0]) > 0.0 && double(self.split('%')[0]) <= 100.0",message="sunset.requireLegacyBelow must be above 0% and at most 100%, such as 1%: no share is below 0%, and 100% does not wait"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9.]+%$') || double(self.split('%')[0]) > 0.0 && double(self.split('%')[0]) <= 100.0",message="sunset.requireLegacyBelow must be above 0% and at most 100%, such as 1%: no share is below 0%, and 100% waits for nothing"
 	RequireLegacyBelow Percentage `json:"requireLegacyBelow,omitempty"`
 
 	// maxExtension is how long after at the sunset waits at most; then it comes

@@ -54,7 +54,8 @@ func (c Census) Share() (share float64, known bool) { return c.Last.plus(c.Curre
 type Ending struct {
 	// At is when, at the earliest; zero: never.
 	At time.Time
-	// RequireBelow is the share of requests by sessions above or at which the end waits, as a fraction.
+	// RequireBelow is the share of requests by sessions above or at which the end waits, as a fraction; 1: it
+	// does not wait.
 	RequireBelow float64
 	// MaxExtension is how long after At it waits at most; negative: as long as it takes.
 	MaxExtension time.Duration
@@ -79,6 +80,8 @@ func (e Ending) Reached(now time.Time, c Census) (reached bool, waiting Reason) 
 		return false, NoSunset
 	case now.Before(e.At):
 		return false, NotYet
+	case e.RequireBelow >= 1: // no share is too large, so there is nothing to count
+		return true, ""
 	case e.MaxExtension >= 0 && !now.Before(e.At.Add(e.MaxExtension)):
 		return true, ""
 	}

@@ -42,6 +42,9 @@ func TestReached(t *testing.T) {
 		{"the extension is over", ending, at.Add(48 * time.Hour), counted(500, 500), true, ""},
 		{"the extension is over, nothing counted", ending, at.Add(48 * time.Hour), Census{}, true, ""},
 		{"no extension", Ending{At: at, RequireBelow: 0.01}, at, counted(999, 999), true, ""},
+		{"at any share, nothing counted", Ending{At: at, RequireBelow: 1, MaxExtension: -1}, at, Census{}, true, ""},
+		{"at any share, everybody has one", Ending{At: at, RequireBelow: 1, MaxExtension: -1}, at, counted(1000, 1000), true, ""},
+		{"at any share, a second before", Ending{At: at, RequireBelow: 1, MaxExtension: -1}, at.Add(-time.Second), counted(0, 0), false, NotYet},
 		{"waits for years", endless, at.Add(9999 * time.Hour), Census{}, false, NoCensus},
 	} {
 		t.Run(row.name, func(t *testing.T) {
