@@ -65,6 +65,55 @@ func TestIntervals(t *testing.T) {
 	}
 }
 
+// Every comparison is judged by its own events and its own limit, and the first that fails is named.
+func TestCauses(t *testing.T) {
+	guard := Guard{MinSamples: 500, MaxIncrease: 0.005, FastFail: 0.2, MaxEndpointFailures: 0.05, MaxSlowIncrease: 0.01, MinLogins: 100, MaxForcedIncrease: 0.05}
+	slow := Sides{Cohort: Counts{1000, 60}, Control: Counts{1000, 2}}
+	forced := Sides{Cohort: Counts{100, 30}, Control: Counts{100, 2}}
+	for _, row := range []struct {
+		name  string
+		spoil func(*Sample)
+		guard func(*Guard)
+		want  Judgement
+	}{
+		{"nothing", func(*Sample) {}, nil, Judgement{Verdict: Passed}},
+		{"slow", func(s *Sample) { s.Slow = slow }, nil, Judgement{Verdict: Failed, Cause: Latency}},
+		{"slow on both sides", func(s *Sample) { s.Slow = Sides{slow.Cohort, slow.Cohort} }, nil, Judgement{Verdict: Passed}},
+		{"faster", func(s *Sample) { s.Slow = slow.swapped() }, nil, Judgement{Verdict: Passed}},
+		{"every one slow is not fast", func(s *Sample) { s.Slow.Cohort, s.Slow.Control = Counts{1000, 1000}, Counts{1000, 0} }, nil, Judgement{Verdict: Failed, Cause: Latency}},
+		{"slow, as allowed", func(s *Sample) { s.Slow = slow }, func(g *Guard) { g.MaxSlowIncrease = 0.06 }, Judgement{Verdict: Passed}},
+		{"slow, and nobody looks", func(s *Sample) { s.Slow.Cohort, s.Slow.Control = Counts{1000, 1000}, Counts{1000, 0} }, func(g *Guard) { g.MaxSlowIncrease = 1 }, Judgement{Verdict: Passed}},
+		{"too few times in the control", func(s *Sample) { s.Slow = slow; s.Slow.Control = Counts{499, 0} }, nil, Judgement{Verdict: Passed}},
+		{"too few times in the cohort", func(s *Sample) { s.Slow = slow; s.Slow.Cohort = Counts{499, 499} }, nil, Judgement{Verdict: Passed}},
+		{"forced", func(s *Sample) { s.Logins = forced }, nil, Judgement{Verdict: Passed, Logins: Failed}},
+		{"forced on both sides", func(s *Sample) { s.Logins = Sides{forced.Cohort, forced.Cohort} }, nil, Judgement{Verdict: Passed, Logins: Passed}},
+		{"too few logins in the control", func(s *Sample) { s.Logins = forced; s.Logins.Control = Counts{99, 0} }, nil, Judgement{Verdict: Passed}},
+		{"too few logins in the cohort", func(s *Sample) { s.Logins = forced; s.Logins.Cohort = Counts{99, 99} }, nil, Judgement{Verdict: Passed}},
+		{"forced, and nobody looks", func(s *Sample) { s.Logins = forced }, func(g *Guard) { g.MinLogins = 0 }, Judgement{Verdict: Passed}},
+		{"forced logins alone decide nothing", func(s *Sample) { *s = Sample{Cohort: Counts{499, 0}, Control: Counts{499, 0}, Logins: forced} }, nil, Judgement{}},
+		{"slow logins alone decide nothing", func(s *Sample) { *s = Sample{Cohort: Counts{499, 0}, Control: Counts{499, 0}, Slow: slow} }, nil, Judgement{}},
+		{"all of it", func(s *Sample) { s.Slow, s.Logins, s.Endpoints, s.Cohort = slow, forced, Counts{1000, 900}, sick().Cohort }, nil, Judgement{Failed, Errors, Failed}},
+		{"all but errors", func(s *Sample) { s.Slow, s.Logins, s.Endpoints = slow, forced, Counts{1000, 900} }, nil, Judgement{Failed, Endpoints, Failed}},
+	} {
+		s, g := healthy(), guard
+		row.spoil(&s)
+		if row.guard != nil {
+			row.guard(&g)
+		}
+		if got := g.Judge(s); got != row.want {
+			t.Errorf("%s: %+v, want %+v", row.name, got, row.want)
+		}
+	}
+	for name, s := range map[string]Sample{
+		"slow": {Slow: slow}, "faster": {Slow: slow.swapped()}, "forced": {Logins: forced}, "less forced": {Logins: forced.swapped()},
+	} {
+		s.Cohort, s.Control = healthy().Cohort, healthy().Control
+		if j := guard.JudgeSplit(s); j.Verdict != Biased && j.Logins != Biased {
+			t.Errorf("%s before anybody got anything: %+v", name, j)
+		}
+	}
+}
+
 func TestVerdicts(t *testing.T) {
 	guard := Guard{MinSamples: 500, MaxIncrease: 0.005, FastFail: 0.2, MaxEndpointFailures: 0.05}
 	for _, row := range []struct {

@@ -98,6 +98,7 @@ func TestRefused(t *testing.T) {
 		"our cookie":       func(r *snapshot.Rollout) { r.Cookie = snapshot.AccessCookie },
 		"percent":          func(r *snapshot.Rollout) { r.Percent = 101 },
 		"watched":          func(r *snapshot.Rollout) { r.Watched = -1 },
+		"slow":             func(r *snapshot.Rollout) { r.SlowAfter = -1 },
 		"life":             func(r *snapshot.Rollout) { r.MaxSessionLife = -1 },
 		"http":             func(r *snapshot.Rollout) { r.Link = "http://example.com" },
 		"link breaks out":  func(r *snapshot.Rollout) { r.Link = "https://example.com/>; rel=x" },
