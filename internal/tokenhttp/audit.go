@@ -1,6 +1,10 @@
 package tokenhttp
 
 import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -65,17 +69,33 @@ func (d *denials) take(now time.Time) (write bool, dropped int) {
 	return true, dropped
 }
 
-// auditDenied notes a login that was refused because of who asked, and no other. The name is what somebody typed, at times a password: it is not told,
-// only a hash of it, by which lines about one name are found.
+// auditKey is what names in the log are hashed with. Each process makes its own: nobody who has the log can find out by
+// guessing what somebody typed, and lines of one process about one name are found by each other.
+type auditKey [sha256.Size]byte
+
+func newAuditKey() (k auditKey) {
+	_, _ = rand.Read(k[:]) // never fails
+	return k
+}
+
+// account stands for a name in the log, in any of its spellings.
+func (k auditKey) account(name string) string {
+	if canonical, err := identity.Canonical(name); err == nil {
+		name = canonical
+	}
+	mac := hmac.New(sha256.New, k[:])
+	mac.Write([]byte(accountKey(name)))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))[:12]
+}
+
+// auditDenied notes a login that was refused because of who asked, and no other. The name is what somebody typed, at times
+// a password: it is not told, only what stands for it.
 func (s *Service) auditDenied(result, name string, client netip.Addr, now time.Time) {
 	if result != "denied" && result != "account_limited" {
 		return
 	}
-	if canonical, err := identity.Canonical(name); err == nil {
-		name = canonical
-	}
 	if write, dropped := s.denials.take(now); write {
-		s.Log.Info("login", "result", result, "account", accountKey(name)[:12], "client", client.String(), "lines_dropped", dropped)
+		s.Log.Info("login", "result", result, "account", s.auditKey.account(name), "client", client.String(), "lines_dropped", dropped)
 	}
 }
 

@@ -3,7 +3,7 @@
 (function () {
   var box = document.querySelector("main"), title = box.querySelector("h1"), text = box.querySelector("[role=status]"), actions = box.querySelector(".actions");
   var to = box.dataset.to, login = box.dataset.login;
-  var key = "keyturn-continue", soon = 10000, waits = [1000, 2000, 4000, 8000];
+  var key = "keyturn-continue", waits = [1000, 2000, 4000, 8000], ready = false;
 
   // Where a page still sends us back after a refresh that worked, refreshing again does not help.
   function load() {
@@ -12,10 +12,12 @@
   }
   function save(value) {
     var json = JSON.stringify(value);
-    try { sessionStorage.setItem(key, json); return; } catch (e) { /* the name of the window outlives a page, too */ }
-    if (window.name === "" || window.name.indexOf(key) === 0) { window.name = key + json; }
+    try { sessionStorage.setItem(key, json); return true; } catch (e) { /* the name of the window outlives a page, too */ }
+    if (window.name !== "" && window.name.indexOf(key) !== 0) { return false; }
+    window.name = key + json;
+    return true;
   }
-  var last = load(), returned = Date.now() - last.at < soon && last.to === to ? last.returned + 1 : 0;
+  var last = load(), soon = last.kept ? 60000 : 10000, returned = Date.now() - last.at < soon && last.to === to ? last.returned + 1 : 0;
 
   function stop(heading, message) {
     document.title = title.textContent = heading;
@@ -42,13 +44,22 @@
     return navigator.locks ? navigator.locks.request("keyturn-refresh", ask) : ask();
   }
 
+  // A session that is kept is what the page has refused: going back to it helps once at most.
+  function arrived(body) {
+    var kept = body.token_type === "session";
+    if (new URL(to, window.location.href).origin !== window.location.origin) { return; }
+    if (kept && returned > 0) {
+      stop("Not at the moment", "You are logged in, but this site does not take your session just now. Please try again in a few minutes, or log in again.");
+      return;
+    }
+    if (save({ at: Date.now(), to: to, returned: returned, kept: kept })) { go(to); return; }
+    // Nothing can count how often we come back here, so somebody has to say go.
+    ready = true;
+    stop("Please go on", "Your session is renewed.");
+  }
   function attempt(n) {
     refresh().then(function (answer) {
-      if (answer.ok) {
-        save({ at: Date.now(), to: to, returned: returned });
-        if (new URL(to, window.location.href).origin === window.location.origin) { go(to); }
-        return;
-      }
+      if (answer.ok) { return answer.json().catch(function () { return {}; }).then(arrived); }
       if (answer.status === 401) {
         if (login) { go(login); return; }
         stop("Please log in again", "Your session has ended.");
@@ -66,7 +77,10 @@
     window.setTimeout(function () { attempt(n + 1); }, Math.max(waits[n], Math.min(wish || 0, 15000)));
   }
 
-  actions.querySelector("button").addEventListener("click", function () { returned = 0; busy(); attempt(0); });
+  actions.querySelector("button").addEventListener("click", function () {
+    if (ready) { go(to); return; }
+    returned = 0; busy(); attempt(0);
+  });
   window.addEventListener("pageshow", function (event) { if (event.persisted) { returned = 0; busy(); attempt(0); } });
   if (returned > 1) {
     stop("This page does not open", "Your session was renewed, but the page still asks for a new one. Please try again, or tell the people who run this site.");

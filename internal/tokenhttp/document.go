@@ -26,6 +26,7 @@ type Document struct {
 	kids      []string
 	clients   map[string]snapshot.Client
 	exchange  exchanger // the directory
+	users     users     // the directory
 	// issuerPath is the path of the issuer, empty for none.
 	issuerPath string
 }
@@ -76,7 +77,7 @@ func Build(sources *identity.Sources, hasher *identity.Hasher, options ...BuildO
 		if d.directory, err = identity.New(issuer.Header.Issuer, issuer.Identity, sources, hasher); err != nil {
 			return nil, snapshot.Refuse("Incomplete", "%w", err)
 		}
-		d.exchange = d.directory
+		d.exchange, d.users = d.directory, d.directory
 		d.describe()
 		return d, nil
 	}

@@ -24,7 +24,7 @@ func (s *Service) doExchangeSession(w http.ResponseWriter, r *http.Request) (str
 		return "not_ready", p
 	}
 	if m.doc.steer.Rules().Exchange(m.now, "").Refused {
-		return "sunset", unauthorized(CodeLegacySunset, "Legacy sessions have ended: log in")
+		return "sunset", errSunset()
 	}
 	cookie, err := m.doc.steer.Session(r.Header["Cookie"])
 	if err != nil {
@@ -37,9 +37,28 @@ func (s *Service) doExchangeSession(w http.ResponseWriter, r *http.Request) (str
 	if p := checkNoForm(r.Header); p != nil {
 		return "invalid", p
 	}
-	if _, p := readBody(w, r, true); p != nil {
+	body, p := readBody(w, r, true, "delivery")
+	if p != nil {
 		return "invalid", p
 	}
+	if m.byCookie, p = m.doc.sessionDelivery(body); p != nil {
+		return "invalid", p
+	}
+	return s.exchangeShown(w, r, m, cookie, carried)
+}
+
+// sessionDelivery is where the tokens go of who shows nothing but a session. Where the body does not say, it is a browser.
+func (d *Document) sessionDelivery(body map[string]secret.Text) (byCookie bool, p *Problem) {
+	asked, given := body["delivery"]
+	if !given {
+		return d.cookies(), nil
+	}
+	return d.delivery(asked.Reveal(), true)
+}
+
+// exchangeShown trades a session that came from a page of our own, as far as the address may. Only here anything is
+// counted: what pages of other sites have browsers send spends nobody's budget.
+func (s *Service) exchangeShown(w http.ResponseWriter, r *http.Request, m mint, cookie secret.Text, carried shownCookies) (string, *Problem) {
 	if cookie.Empty() {
 		return "absent", unauthorized(CodeNoCredential, "The request has no legacy session")
 	}
@@ -60,6 +79,11 @@ func (s *Service) doExchangeSession(w http.ResponseWriter, r *http.Request) (str
 	}
 	m.doc.steer.Announce(w.Header(), m.now)
 	return s.tradeSession(w, r, m, shown)
+}
+
+// errSunset refuses sessions for good.
+func errSunset() *Problem {
+	return unauthorized(CodeLegacySunset, "Legacy sessions have ended: log in")
 }
 
 func sessionRefused(err error) (string, *Problem) {
@@ -93,7 +117,7 @@ func (s *Service) agree(r *http.Request, m mint, carried shownCookies, shown sho
 	return "", nil
 }
 
-// tradeSession gives what the rollout says for a session that is live.
+// tradeSession gives what the rollout says for a session that is live: in cookies, if the mint says so.
 func (s *Service) tradeSession(w http.ResponseWriter, r *http.Request, m mint, shown shownSession) (string, *Problem) {
 	issue := m.doc.steer.Rules().Exchange(m.now, shown.User)
 	client, _ := clientAddress(r, m.doc.TrustedProxies)
@@ -104,9 +128,11 @@ func (s *Service) tradeSession(w http.ResponseWriter, r *http.Request, m mint, s
 		writeSession(w, m.now, shown.Session)
 		return "session", nil
 	}
-	m.byCookie = m.doc.cookies()
 	if !m.until(shown.Expires) {
 		return sessionRefused(legacy.ErrInvalid)
+	}
+	if p := s.measure(m, shown.user()); p != nil {
+		return "error", p
 	}
 	done, p := s.familyOf(r, m, shown)
 	if p != nil {

@@ -73,6 +73,7 @@ type Service struct {
 	ledger    ledger
 	strangers strangers
 	denials   denials
+	auditKey  auditKey
 	counter   steering.Counter
 	metrics   *metrics
 	draining  drain
@@ -85,7 +86,7 @@ type route struct {
 
 // New returns a service.
 func New(config Config) *Service {
-	s := &Service{Config: config}
+	s := &Service{Config: config, auditKey: newAuditKey()}
 	s.metrics = newMetrics(s)
 	s.measureStore(config)
 	s.routes = map[string]route{

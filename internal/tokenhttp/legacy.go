@@ -167,7 +167,7 @@ func (s shownSession) user() identity.User {
 // if it is shown.
 func (s *Service) lookup(ctx context.Context, m mint, owner store.Owner, beside shownSession) (identity.User, error) {
 	if owner.Source != legacySource {
-		return m.doc.directory.Lookup(ctx, kept(owner))
+		return m.doc.users.Lookup(ctx, kept(owner))
 	}
 	if beside.live() && beside.User == owner.Subject {
 		return beside.user(), nil

@@ -37,6 +37,12 @@ func (r *tour) oldSessions() {
 	r.want(r.do(http.MethodPost, exchangePath, "{", append(browse(sessionCookie, alice), "Content-Type", "-", "Content-Type", "text/plain")...), http.StatusUnsupportedMediaType, CodeUnsupportedMedia)
 	r.want(r.do(http.MethodPost, exchangePath, `{"a":"b"}`, browse(sessionCookie, alice)...), http.StatusBadRequest, CodeInvalidRequest)
 	r.want(r.do(http.MethodPost, exchangePath, strings.Repeat(" ", MaxBody+1), browse(sessionCookie, alice)...), http.StatusRequestEntityTooLarge, CodeTooLarge)
+	refresh := func(body string, cookies ...string) answer {
+		return r.do(http.MethodPost, "/auth/refresh", body, browse(cookies...)...)
+	}
+	r.want(refresh("", sessionCookie, bob), http.StatusOK, "")
+	r.want(refresh(`{"delivery":"body"}`, sessionCookie, bob), http.StatusOK, "")
+	r.want(refresh("", sessionCookie, "gone"), http.StatusUnauthorized, CodeLegacyInvalid)
 	mixed := browse(sessionCookie, bob, refreshCookie, cookies[refreshCookie])
 	for _, path := range []string{exchangePath, "/auth/refresh", "/auth/logout"} {
 		r.want(r.do(http.MethodPost, path, "", mixed...), http.StatusForbidden, CodeConflicting)
@@ -44,6 +50,7 @@ func (r *tour) oldSessions() {
 	r.steer(func(s *snapshot.Rollout) { s.Percent = 0 })
 	r.app.down, r.app.issuerDown = true, true
 	r.want(exchange(sessionCookie, alice), http.StatusServiceUnavailable, CodeLegacyUnavailable)
+	r.want(refresh("", sessionCookie, alice), http.StatusServiceUnavailable, CodeLegacyUnavailable)
 	r.want(r.do(http.MethodPost, "/auth/logout", "", browse(sessionCookie, alice)...), http.StatusServiceUnavailable, CodeLegacyUnavailable)
 	r.want(r.login("alice", canary), http.StatusServiceUnavailable, CodeLegacyUnavailable)
 	r.app.down, r.app.issuerDown = false, false
@@ -65,9 +72,10 @@ func (r *tour) oldSessions() {
 			limited++
 		}
 	}
-	if limited == 0 {
+	if limited == 0 || refresh("", sessionCookie, bob).status != http.StatusTooManyRequests {
 		r.Error("exchanges are not limited")
 	}
 	r.steer(func(s *snapshot.Rollout) { s.SunsetReached = true })
 	r.want(exchange(sessionCookie, alice), http.StatusUnauthorized, CodeLegacySunset)
+	r.want(refresh("", sessionCookie, alice), http.StatusUnauthorized, CodeLegacySunset)
 }

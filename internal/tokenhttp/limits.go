@@ -61,7 +61,8 @@ type attempt struct {
 	counted bool
 }
 
-// accountKey is what stands for an account in the limiter and the log, whether it exists or not. Case and marks are
+// accountKey is what stands for an account in the limiter, whether it exists or not; in the log, [auditKey] makes another
+// thing of it. Case and marks are
 // dropped, because a source of identities may take two such names for one user: there would be a limit for each spelling.
 func accountKey(canonical string) string {
 	plain := strings.Map(func(r rune) rune {

@@ -95,6 +95,9 @@ func (s *Service) loginPair(w http.ResponseWriter, r *http.Request, user identit
 		return "not_ready", p
 	}
 	m.byCookie = as.byCookie
+	if p := s.measure(m, user); p != nil {
+		return "error", p
+	}
 	created, err := s.Families.Create(r.Context(), store.NewFamily{
 		Owner: m.owner(user),
 		Now:   m.now, Limits: m.doc.limits(), AccessExpiry: m.expires,
@@ -105,7 +108,8 @@ func (s *Service) loginPair(w http.ResponseWriter, r *http.Request, user identit
 	s.metrics.evicted.Add(float64(created.Evicted))
 	access, p := s.sign(m, user, created.Family.SessionID)
 	if p != nil {
-		return "error", p // nobody has the family's token: it ends by itself
+		s.abandon(r, m, created)
+		return "error", p
 	}
 	s.Log.Info("login", "result", "ok", "user", user.Subject, "sid", created.Family.SessionID, "client", client.String(), "cookies", as.byCookie)
 	if as.session {

@@ -65,7 +65,7 @@ func newMetrics(s *Service) *metrics {
 func (m *metrics) begin() {
 	for vec, values := range map[*prometheus.CounterVec][]string{
 		m.logins:      {"ok", "session", "denied", "rate_limited", "account_limited", "cross_site", "invalid", "busy", "cancelled", "unavailable", "not_ready", "error"},
-		m.refreshes:   {"rotated", "session", "pair", "conflict", "raced", "retried", "late", "replayed", "expired", "revoked", "unknown", "absent", "cross_site", "invalid", "unavailable", "not_ready", "error"},
+		m.refreshes:   {"rotated", "session", "pair", "conflict", "raced", "retried", "late", "replayed", "expired", "revoked", "unknown", "absent", "denied", "sunset", "rate_limited", "cross_site", "invalid", "busy", "cancelled", "unavailable", "not_ready", "error"},
 		m.logouts:     {"ok", "not_propagated", "unknown", "conflict", "cross_site", "invalid", "unavailable", "not_ready"},
 		m.exchanges:   {"pair", "session", "denied", "sunset", "absent", "conflict", "rate_limited", "cross_site", "invalid", "unavailable", "not_ready", "error"},
 		m.storeErrors: {"create", "inspect", "rotate", "revoke", "append", "last", "take", "refund", "acquaint", "acquainted"},
@@ -80,9 +80,9 @@ func (m *metrics) begin() {
 		}
 	}
 	for endpoint, values := range map[string][]string{
-		"token":      {"ok", "rotated", "raced", "retried", "late", "replayed", "expired", "revoked", "unknown", "denied", "rate_limited", "invalid", "cancelled", "unavailable", "not_ready", "error"},
-		"revoke":     {"ok", "not_propagated", "unknown", "denied", "rate_limited", "invalid", "unavailable", "not_ready"},
-		"introspect": {"active", "inactive", "denied", "rate_limited", "invalid", "unavailable", "not_ready"},
+		"token":      {"ok", "rotated", "raced", "retried", "late", "replayed", "expired", "revoked", "unknown", "denied", "rate_limited", "cross_site", "invalid", "busy", "cancelled", "unavailable", "not_ready", "error"},
+		"revoke":     {"ok", "not_propagated", "unknown", "denied", "rate_limited", "cross_site", "invalid", "unavailable", "not_ready"},
+		"introspect": {"active", "inactive", "denied", "rate_limited", "cross_site", "invalid", "unavailable", "not_ready"},
 	} {
 		for _, value := range values {
 			m.oauth.WithLabelValues(endpoint, value)

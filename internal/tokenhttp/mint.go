@@ -49,6 +49,20 @@ func (m *mint) until(end time.Time) bool {
 	return m.expires.Sub(m.now) >= time.Second
 }
 
+// measure refuses claims that no token may have. It comes before a family is made: one that gets no token would stay for
+// nobody.
+func (s *Service) measure(m mint, user identity.User) *Problem {
+	bound := m.doc.Access.MaxClaimBytes
+	if bound <= 0 {
+		bound = defaultClaimBytes
+	}
+	if raw, err := json.Marshal(custom(m.doc.Access.Claims, user)); err != nil || len(raw) > bound {
+		s.Log.Error("claims_too_large", "limit", bound, "bytes", len(raw))
+		return errInternal
+	}
+	return nil
+}
+
 func (s *Service) sign(m mint, user identity.User, sessionID string) (secret.Text, *Problem) {
 	var id [16]byte
 	_, _ = rand.Read(id[:])
@@ -60,14 +74,6 @@ func (s *Service) sign(m mint, user identity.User, sessionID string) (secret.Tex
 		IssuedAt: m.now, ExpiresAt: m.expires,
 		ID: base64.RawURLEncoding.EncodeToString(id[:]), ClientID: cmp.Or(m.client, webClient), SessionID: sessionID,
 		Custom: custom(m.doc.Access.Claims, user),
-	}
-	bound := m.doc.Access.MaxClaimBytes
-	if bound <= 0 {
-		bound = defaultClaimBytes
-	}
-	if raw, err := json.Marshal(claims.Custom); err != nil || len(raw) > bound {
-		s.Log.Error("claims_too_large", "limit", bound, "bytes", len(raw))
-		return secret.Text{}, errInternal
 	}
 	s.ledger.note(m.doc.signer.KID(), m.expires)
 	signed, err := m.doc.signer.Sign(claims)
@@ -138,4 +144,12 @@ func writeJSON(w http.ResponseWriter, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_ = json.NewEncoder(w).Encode(value) // the client is gone if this fails
+}
+
+// abandon ends a family whose tokens could not be made: nobody has them.
+func (s *Service) abandon(r *http.Request, m mint, created store.Created) {
+	_, err := s.Sessions.RevokeSession(r.Context(), store.Revoke{SessionID: created.Family.SessionID, Now: m.now, Retention: m.doc.retention()})
+	if err != nil {
+		_ = s.storeFailed("revoke", err) // it ends by itself
+	}
 }

@@ -28,10 +28,24 @@ func (s *Service) oauthRoutes() map[string]route {
 // oauth counts the result of an OAuth endpoint and gives its problems the fields of RFC 6749.
 func (s *Service) oauth(endpoint string, serve func(http.ResponseWriter, *http.Request) (string, *Problem)) func(http.ResponseWriter, *http.Request) *Problem {
 	return func(w http.ResponseWriter, r *http.Request) *Problem {
-		result, p := serve(w, r)
+		result, p := s.ownPage(r)
+		if p == nil {
+			result, p = serve(w, r)
+		}
 		s.metrics.oauth.WithLabelValues(endpoint, result).Inc()
 		return p.oauth()
 	}
+}
+
+// ownPage refuses what a page of another site had a browser send. Forms cross without a question, and would spend what
+// the address may ask. Programs do not say where they come from; pages that may read answers are allowed ones.
+func (s *Service) ownPage(r *http.Request) (string, *Problem) {
+	if doc := s.Document(); doc != nil {
+		if p := doc.checkOrigin(r, false); p != nil {
+			return "cross_site", p
+		}
+	}
+	return "", nil
 }
 
 // The challenge of a client that did not prove who it is (RFC 7617).

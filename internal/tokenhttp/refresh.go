@@ -1,6 +1,7 @@
 package tokenhttp
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -39,7 +40,8 @@ func (s *Service) doRefresh(w http.ResponseWriter, r *http.Request) (result stri
 			return "invalid", true, p
 		}
 	}
-	body, p := readBody(w, r, byCookie, "refresh_token")
+	session, damaged := doc.steer.Session(r.Header["Cookie"])
+	body, p := readBody(w, r, byCookie || doc.cookies() || !session.Empty() || damaged != nil, "refresh_token", "delivery")
 	if p != nil {
 		return "invalid", byCookie, p
 	}
@@ -49,16 +51,57 @@ func (s *Service) doRefresh(w http.ResponseWriter, r *http.Request) (result stri
 		return "invalid", true, badRequest("show the refresh token in the body or in the cookie, not in both")
 	case byCookie:
 		text = carried.refresh
+	case !given && (!session.Empty() || damaged != nil):
+		result, p = s.refreshSession(w, r, body)
+		return result, false, p
 	case !given && doc.cookies():
 		// So that a page knows to go to the login.
 		return "absent", false, unauthorized(CodeNoCredential, "The request has no refresh token, neither in a cookie nor in the body")
 	case !given:
 		return "invalid", false, badRequest("refresh_token is needed")
 	}
+	if p := sameWay(body, byCookie); p != nil {
+		return "invalid", byCookie, p
+	}
 	// A damaged or doubled session does not stand in the way of a good token.
-	session, _ := doc.steer.Session(r.Header["Cookie"])
 	result, p = s.trade(w, r, shownRefresh{text: text, byCookie: byCookie, session: session})
 	return result, byCookie, p
+}
+
+// sameWay refuses to give tokens another way than the one that was shown came: no script can have a cookie's in the body.
+func sameWay(body map[string]secret.Text, byCookie bool) *Problem {
+	asked, given := body["delivery"]
+	if given && asked.Reveal() != map[bool]string{false: deliverBody, true: deliverCookie}[byCookie] {
+		return badRequest("the answer goes the way that the refresh token came: leave delivery out")
+	}
+	return nil
+}
+
+// refreshSession is for a browser that has a legacy session and no refresh token, and whose page was refused: it knows no
+// more than that. It gets what an exchange gives, under the same conditions.
+func (s *Service) refreshSession(w http.ResponseWriter, r *http.Request, body map[string]secret.Text) (string, *Problem) {
+	m, p := s.begin()
+	if p != nil {
+		return "not_ready", p
+	}
+	if p := m.doc.checkOrigin(r, true); p != nil {
+		return "cross_site", p
+	}
+	if p := checkNoForm(r.Header); p != nil {
+		return "invalid", p
+	}
+	if m.byCookie, p = m.doc.sessionDelivery(body); p != nil {
+		return "invalid", p
+	}
+	cookie, err := m.doc.steer.Session(r.Header["Cookie"])
+	switch {
+	case m.doc.steer.Rules().Exchange(m.now, "").Refused:
+		return "sunset", errSunset()
+	case err != nil:
+		return "invalid", badRequest(err.Error())
+	}
+	carried, _ := readCookies(r, m.doc)
+	return s.exchangeShown(w, r, m, cookie, carried)
 }
 
 // shownRefresh is a refresh token and how it was shown.
@@ -141,14 +184,16 @@ func (s *Service) rotate(w http.ResponseWriter, r *http.Request, m mint, present
 		}
 		return refreshRefused(store.Revoked)
 	case err != nil:
-		s.Log.Error("identity_unavailable", "error", err.Error())
-		return "unavailable", unavailable(CodeIdentityDown, "The users cannot be looked up at this moment")
+		return s.lookupFailed(err)
 	}
 	issue := m.doc.steer.Rules().Refresh(m.now, rollout.Client{User: family.Subject, Cookies: m.byCookie, LiveSession: beside.live()})
 	if issue.ClearTokens {
 		if done, result, p := s.goBack(w, r, m, presented, beside); done {
 			return result, p
 		}
+	}
+	if p := s.measure(m, user); p != nil {
+		return "error", p
 	}
 	access, p := s.sign(m, user, family.SessionID)
 	if p != nil {
@@ -172,6 +217,24 @@ func (s *Service) rotate(w http.ResponseWriter, r *http.Request, m mint, present
 		return repeated(done.Family, m.now), nil
 	}
 	return string(done.Outcome), nil
+}
+
+// users knows who somebody is today. See [identity.Directory.Lookup].
+type users interface {
+	Lookup(ctx context.Context, user identity.User) (identity.User, error)
+}
+
+// lookupFailed tells a crowd, and a client that has gone, from an outage: nothing is wrong with what was asked then.
+func (s *Service) lookupFailed(err error) (string, *Problem) {
+	switch {
+	case errors.Is(err, identity.ErrBusy):
+		return "busy", unavailable(CodeBusy, "Too many users are looked up at this moment")
+	case errors.Is(err, context.Canceled):
+		return "cancelled", unavailable(CodeBusy, "The request took too long")
+	default:
+		s.Log.Error("identity_unavailable", "error", err.Error())
+		return "unavailable", unavailable(CodeIdentityDown, "The users cannot be looked up at this moment")
+	}
 }
 
 // reuse lets the store judge again, with effect: the family ends.

@@ -96,6 +96,23 @@ sunset      out    up     -    cookie   other   | 200 cookie tokens+
 sunset      out    up     -    body     none    | 200 Bearer
 sunset      in     up     dual cookie   live    | 200 cookie tokens+
 sunset      out    up     -    revoked  live    | 401 session_revoked tokens-
+migrating   out    up     -    none     live    | 200 session
+migrating   out    none   -    none     live    | 200 session
+migrating   out    up     -    none     none    | 401 no_credential
+migrating   out    up     -    none     expired | 401 legacy_session_invalid
+migrating   out    up     -    none     ended   | 401 legacy_session_invalid
+migrating   out    up     -    none     twice   | 400 invalid_request
+migrating   out    up     -    none     down    | 503 legacy_unavailable
+migrating   in     up     -    none     live    | 200 cookie tokens+
+migrating   in     down   dual none     live    | 200 cookie tokens+
+migrating   in     up     -    none     expired | 401 legacy_session_invalid
+migrating   in     up     -    none     none    | 401 no_credential
+deprecated  out    up     -    none     live    | 200 cookie tokens+ announced
+deprecated  in     none   -    none     live    | 200 cookie tokens+ announced
+deprecated  out    up     -    none     expired | 401 legacy_session_invalid
+sunset      out    up     -    none     live    | 401 legacy_session_sunset
+sunset      in     up     -    none     twice   | 401 legacy_session_sunset
+sunset      out    up     -    none     none    | 401 no_credential
 `
 
 const exchangeTable = `

@@ -143,13 +143,13 @@ func (d *Document) forcedWithin() time.Duration { return max(2*d.Access.TTL.Std(
 // countEndpoint counts a refresh or an exchange. Failed are errors of ours, and the one refusal that forces a login upon
 // somebody who did nothing for it: a refresh token whose answer was lost and that came back too late. Other refusals are
 // not counted at all, because strangers could cause them at will: tokens that nobody knows, replayed or damaged ones,
-// sessions that have ended or expired.
+// sessions that have ended or expired. Nor is a crowd that has to wait: nothing is out of order.
 func (s *Service) countEndpoint(result string, p *Problem) {
 	doc := s.Document()
 	if doc == nil {
 		return
 	}
-	failed := p != nil && (p.Status >= http.StatusInternalServerError || result == resultLate)
+	failed := p != nil && (p.Status >= http.StatusInternalServerError && p.Code != CodeBusy || result == resultLate)
 	if p == nil || failed {
 		s.counter.Endpoint(doc.steer, s.Now(), failed)
 	}

@@ -177,6 +177,9 @@ func (s *Service) exchanged(w http.ResponseWriter, r *http.Request, m mint, user
 		life := m.expires.Sub(m.now)
 		limits.Idle, limits.Absolute, limits.RetryWindow, limits.MaxFamilies = life, life, 0, 0
 	}
+	if p := s.measure(m, user); p != nil {
+		return "error", p
+	}
 	created, err := s.Families.Create(r.Context(), store.NewFamily{
 		Owner: m.owner(user),
 		Now:   m.now, Limits: limits, AccessExpiry: m.expires,
@@ -187,6 +190,7 @@ func (s *Service) exchanged(w http.ResponseWriter, r *http.Request, m mint, user
 	s.metrics.evicted.Add(float64(created.Evicted))
 	access, p := s.sign(m, user, created.Family.SessionID)
 	if p != nil {
+		s.abandon(r, m, created)
 		return "error", p
 	}
 	answer := struct {

@@ -145,6 +145,7 @@ func (r *tour) oauthRefusals() {
 	r.Helper()
 	for _, path := range []string{"/auth/token", "/auth/revoke", "/auth/introspect"} {
 		r.refused(r.post(path, url.Values{"token": {"x"}}, basic("orders", "x")...), http.StatusUnauthorized, CodeInvalidClient, "invalid_client")
+		r.refused(r.post(path, url.Values{"token": {"x"}}, "Sec-Fetch-Site", "cross-site"), http.StatusForbidden, CodeCrossSite, "invalid_request")
 	}
 	r.post("/auth/token", url.Values{"grant_type": {"password"}})
 	r.exchange("alice", "id_token", "scope", "x")
@@ -218,6 +219,11 @@ func (r *tour) usersDown(a answer) {
 	r.want(r.login("alice", canary), http.StatusServiceUnavailable, CodeIdentityDown)
 	r.want(r.refresh(a.text("refresh_token")), http.StatusServiceUnavailable, CodeIdentityDown)
 	r.refused(r.grant(a.text("refresh_token")), http.StatusServiceUnavailable, CodeIdentityDown, "temporarily_unavailable")
+	crowded := *up
+	crowded.users = failing{identity.ErrBusy}
+	r.document.Store(&crowded)
+	r.want(r.refresh(a.text("refresh_token")), http.StatusServiceUnavailable, CodeBusy)
+	r.refused(r.grant(a.text("refresh_token")), http.StatusServiceUnavailable, CodeBusy, "temporarily_unavailable")
 	r.document.Store(up)
 }
 
