@@ -2,6 +2,7 @@ package token
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -209,8 +210,10 @@ func (r *reader) word(w string) bool {
 	return false
 }
 
-// number takes the grammar of RFC 8259, section 6: no leading zero, no plus, a digit on both sides of the point.
+// number takes the grammar of RFC 8259, section 6: no leading zero, no plus, a digit on both sides of the point. What no
+// float64 holds is refused: some readers make it infinite, others fail.
 func (r *reader) number() bool {
+	start, exponent := r.pos, false
 	r.take('-')
 	if !r.take('0') && !r.digits() {
 		return false
@@ -219,13 +222,23 @@ func (r *reader) number() bool {
 		return false
 	}
 	if r.take('e') || r.take('E') {
+		exponent = true
 		if !r.take('+') {
 			r.take('-')
 		}
-		return r.digits()
+		if !r.digits() {
+			return false
+		}
 	}
-	return true
+	if size := r.pos - start; !exponent && size < maxFloatDigits {
+		return true
+	}
+	_, err := strconv.ParseFloat(r.raw[start:r.pos], 64)
+	return err == nil
 }
+
+// maxFloatDigits: a number of fewer and without an exponent is a float64.
+const maxFloatDigits = 308
 
 func (r *reader) digits() bool {
 	start := r.pos

@@ -179,7 +179,12 @@ func parse(raw string) (*parsed, bool) {
 	return t, ok
 }
 
+// readMembers reads a segment. White space around the object is refused: some verifiers drop it and then find that the
+// signature was over something else.
 func readMembers(text string, names []string) (object, bool) {
+	if text[0] != '{' || text[len(text)-1] != '}' {
+		return nil, false
+	}
 	o, err := readObject(text)
 	return o, err == nil && !o.ambiguous(names)
 }
