@@ -113,7 +113,7 @@ func apply(r clientRequest, answer *auth.CheckResponse) (result, error) {
 			return result{}, fmt.Errorf("status and answer disagree: %v", answer)
 		}
 		out := result{status: int(denial.GetStatus().GetCode()), headers: map[string]string{}, body: denial.GetBody()}
-		if out.status < 400 {
+		if out.status < 400 && out.status != http.StatusFound {
 			return result{}, fmt.Errorf("denied with %d", out.status)
 		}
 		for _, h := range denial.GetHeaders() {

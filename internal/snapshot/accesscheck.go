@@ -124,8 +124,8 @@ func (s TokenSource) check() error {
 }
 
 func (h UpstreamHeader) check(claims []string) error {
-	if !strings.HasPrefix(Spelled(h.Name), "x-") || len(h.Name) < 3 || strings.Trim(Spelled(h.Name), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" ||
-		strings.ContainsAny(h.Name, "_.") {
+	name := strings.ToLower(h.Name)
+	if !strings.HasPrefix(name, "x-") || len(name) < 3 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
 		return fmt.Errorf("name %q must begin with X- and hold letters, digits and hyphens only", clip(h.Name))
 	}
 	if isOwned(h.Name) {
