@@ -24,6 +24,8 @@ const manager = "system:serviceaccount:keyturn-system:keyturn-manager"
 // rarelyUsed are rights that a run of minutes does not use, each with its reason.
 var rarelyUsed = map[string]string{
 	"patch events.events.k8s.io":                  "an Event that repeats is patched, after minutes",
+	"update authrollouts.keyturn.dev/finalizers":  "asked for by the same plugin as the next one",
+	"update accesspolicies.keyturn.dev/finalizers": "asked for by an admission plugin that this API server does not run (OwnerReferencesPermissionEnforcement)",
 	"update tokenservices.keyturn.dev/finalizers": "asked for by an admission plugin that this API server does not run (OwnerReferencesPermissionEnforcement)",
 }
 
