@@ -61,6 +61,17 @@ type RotateRequest struct {
 	Limits Limits
 	// AccessExpiry is the `exp` of the access token that goes out with the successor.
 	AccessExpiry time.Time
+	// Until moves the family's absolute end, if that is earlier; zero: it stays. What a family came of, a legacy session that
+	// is used, may live longer than it seemed at first. A family that is over stays over.
+	Until time.Time
+}
+
+// AbsoluteExpiry is when a family ends in any case, after the step.
+func (r RotateRequest) AbsoluteExpiry(f Family) time.Time {
+	if r.Until.After(f.AbsoluteExpiry) {
+		return r.Until
+	}
+	return f.AbsoluteExpiry
 }
 
 // RotateResult is what became of it.

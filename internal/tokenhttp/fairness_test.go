@@ -168,4 +168,3 @@ func (c *counted) RevokeSession(ctx context.Context, q store.Revoke) (uint64, er
 	c.ended = append(c.ended, q.SessionID)
 	return c.Store.RevokeSession(ctx, q)
 }
-

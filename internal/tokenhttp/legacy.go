@@ -175,6 +175,27 @@ func (s *Service) lookup(ctx context.Context, m mint, owner store.Owner, beside 
 	return kept(owner), nil
 }
 
+// prolonged is when a family that came of a session ends at the latest. A session that is used may live longer than the
+// family was told when it was made: where one of the same user is shown and was found to live just now, the family lives as
+// long as it, and never longer than the policy lets any login. The zero time is for families of other sources.
+func (m mint) prolonged(family store.Family, beside shownSession) time.Time {
+	if family.Source != legacySource {
+		return time.Time{}
+	}
+	until := family.AbsoluteExpiry
+	if !beside.live() || beside.User != family.Subject {
+		return until
+	}
+	end, most := beside.Expires, family.Created.Add(m.doc.limits().Absolute)
+	if end.IsZero() || end.After(most) {
+		end = most
+	}
+	if end.After(until) {
+		return end
+	}
+	return until
+}
+
 // tokenCookiePrefixes begin the names of our own cookies.
 var tokenCookiePrefixes = []string{"__Host-keyturn-", "__Secure-keyturn-"}
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/keyturn/keyturn/internal/identity"
+	"github.com/keyturn/keyturn/internal/legacy"
 	"github.com/keyturn/keyturn/internal/rollout"
 	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/store"
@@ -161,6 +162,9 @@ func (s *Service) orSession(w http.ResponseWriter, r *http.Request, m mint, cook
 		return result, p
 	}
 	beside := s.besideRefresh(r, m, cookie)
+	if errors.Is(beside.err, legacy.ErrUnavailable) {
+		return "unavailable", errLegacy // an outage logs nobody out
+	}
 	if !beside.live() {
 		return result, p
 	}
@@ -173,8 +177,10 @@ func (s *Service) orSession(w http.ResponseWriter, r *http.Request, m mint, cook
 
 // rotate asks who the user is today, signs, and then rotates: the store's answer decides whether the token leaves.
 func (s *Service) rotate(w http.ResponseWriter, r *http.Request, m mint, presented store.Token, family store.Family, beside shownSession) (string, *Problem) {
-	if family.Source == legacySource && !m.until(family.AbsoluteExpiry) {
-		return refreshRefused(store.Expired)
+	until := m.prolonged(family, beside)
+	if whole := m; family.Source == legacySource && !m.until(until) {
+		result, p := refreshRefused(store.Expired)
+		return s.orSession(w, r, whole, beside.cookie, result, p)
 	}
 	user, err := s.lookup(r.Context(), m, family.Owner, beside)
 	switch {
@@ -199,7 +205,7 @@ func (s *Service) rotate(w http.ResponseWriter, r *http.Request, m mint, present
 	if p != nil {
 		return "error", p
 	}
-	done, err := s.Families.Rotate(r.Context(), store.RotateRequest{Token: presented, Now: m.now, Limits: m.doc.limits(), AccessExpiry: m.expires})
+	done, err := s.Families.Rotate(r.Context(), store.RotateRequest{Token: presented, Now: m.now, Limits: m.doc.limits(), AccessExpiry: m.expires, Until: until})
 	if err != nil {
 		return "unavailable", s.storeFailed("rotate", err)
 	}

@@ -67,7 +67,10 @@ migrating   out    up     -    revoked  ended   | 401 session_revoked tokens-
 migrating   out    up     -    revoked  other   | 200 session tokens-
 migrating   out    up     -    expired  none    | 401 refresh_token_expired tokens-
 migrating   out    up     -    expired  live    | 200 session tokens-
-migrating   out    up     -    expired  down    | 401 refresh_token_expired tokens-
+migrating   out    up     -    expired  down    | 503 legacy_unavailable
+migrating   in     up     -    revoked  down    | 503 legacy_unavailable
+deprecated  out    up     -    unknown  down    | 503 legacy_unavailable
+sunset      out    up     -    expired  down    | 401 refresh_token_expired tokens-
 migrating   out    up     -    unknown  none    | 401 refresh_token_invalid tokens-
 migrating   out    up     -    unknown  live    | 200 session tokens-
 migrating   in     up     -    body     none    | 200 Bearer

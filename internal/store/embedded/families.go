@@ -135,11 +135,15 @@ func (s *Store) Rotate(ctx context.Context, request store.RotateRequest) (store.
 			family.Previous, family.Current, family.Successor = family.Current, successor.Hash(), sealed
 			family.Generation++
 			family.LastUsed, family.IdleExpiry = request.Now, request.Now.Add(request.Limits.Idle)
+			family.AbsoluteExpiry = request.AbsoluteExpiry(family)
 			result.Successor = successor
 			err = putAccessExpiry(tx, key, &family, request.AccessExpiry, true)
 		case store.Retried:
+			end := request.AbsoluteExpiry(family)
+			longer := end.After(family.AbsoluteExpiry)
+			family.AbsoluteExpiry = end
 			if result.Successor, err = request.Token.Unseal(family.Successor); err == nil {
-				err = putAccessExpiry(tx, key, &family, request.AccessExpiry, false)
+				err = putAccessExpiry(tx, key, &family, request.AccessExpiry, longer)
 			}
 		case store.Reused:
 			family, err = revokeFamily(tx, key, family, request.Now, request.Limits.Retention, time.Time{})

@@ -206,6 +206,9 @@ func (r *rotation) judge(f *stored, allBefore uint64) (changed bool, err error) 
 		r.result.Family = f.Family
 		return false, nil
 	}
+	if end := r.RotateRequest.AbsoluteExpiry(f.Family); end.After(f.AbsoluteExpiry) {
+		f.AbsoluteExpiry, changed = end, true
+	}
 	if r.AccessExpiry.After(f.AccessExpiry) {
 		f.AccessExpiry, changed = r.AccessExpiry, true
 	}

@@ -74,7 +74,7 @@ func (s *Store) Rotate(ctx context.Context, request store.RotateRequest) (store.
 		familyKey(token.Family()), string(presented[:]), stamp(request.Now), stamp(request.Now.Add(-limits.RetryWindow)),
 		stamp(request.Now.Add(limits.Idle)), stamp(request.AccessExpiry),
 		string(next[:]), string(sealed[:sealedPart]), string(sealed[sealedPart:]),
-		stamp(request.Now.Add(limits.Retention.AccessTTL)), span(limits.Retention.Slack))
+		stamp(request.Now.Add(limits.Retention.AccessTTL)), span(limits.Retention.Slack), stamp(request.Until))
 	if err != nil || len(reply) < 2 {
 		return store.RotateResult{}, err
 	}

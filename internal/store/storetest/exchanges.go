@@ -135,6 +135,54 @@ func testUntil(t *testing.T, s scene) {
 	s.refresh(token, Start.Add(90*time.Minute-1), store.Rotated)
 }
 
+// A family whose legacy session was prolonged lives on with it; nothing makes it shorter, and what is over stays over.
+func testProlonged(t *testing.T, s scene) {
+	rotate := func(token store.Token, at, until time.Time, want store.Outcome) store.RotateResult {
+		t.Helper()
+		r, err := s.Rotate(s.ctx, store.RotateRequest{Token: token, Now: at, Limits: limits(), AccessExpiry: at.Add(15 * time.Minute), Until: until})
+		if err != nil || r.Outcome != want {
+			t.Fatalf("Rotate at %s: %q, %v, want %q", at.Sub(Start), r.Outcome, err, want)
+		}
+		return r
+	}
+	ends := func(what string, f store.Family, after time.Duration) {
+		t.Helper()
+		if !f.AbsoluteExpiry.Equal(Start.Add(after)) {
+			t.Errorf("%s the family ends after %s, want %s", what, f.AbsoluteExpiry.Sub(Start), after)
+		}
+	}
+	created, err := s.Create(s.ctx, store.NewFamily{Owner: owner("alice"), Now: Start, Limits: limits(), Until: Start.Add(30 * time.Minute), Token: derived("cookie")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends("at first", created.Family, 30*time.Minute)
+	at := Start.Add(20 * time.Minute)
+	a := rotate(created.Token, at, at.Add(30*time.Minute), store.Rotated)
+	ends("prolonged", a.Family, 50*time.Minute)
+	retried := rotate(created.Token, at.Add(time.Second), at.Add(40*time.Minute), store.Retried)
+	ends("at a retry", retried.Family, time.Hour)
+	retried = rotate(created.Token, at.Add(2*time.Second), at, store.Retried)
+	ends("at a retry that says less", retried.Family, time.Hour)
+	if seen, err := s.Inspect(s.ctx, a.Successor, at, 0); err != nil || seen.Outcome != store.Rotated {
+		t.Errorf("after it: %q, %v", seen.Outcome, err)
+	} else {
+		ends("stored,", seen.Family, time.Hour)
+	}
+	at = Start.Add(55 * time.Minute) // past its first ends
+	b := rotate(a.Successor, at, Start.Add(10*time.Minute), store.Rotated)
+	ends("by an earlier end", b.Family, time.Hour)
+	b = rotate(b.Successor, at, time.Time{}, store.Rotated)
+	ends("by none", b.Family, time.Hour)
+	if _, err := s.Compact(s.ctx, Start.Add(59*time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	rotate(b.Successor, Start.Add(time.Hour), Start.Add(3*time.Hour), store.Expired)
+	c := rotate(b.Successor, Start.Add(time.Hour-1), Start.Add(3*time.Hour), store.Rotated)
+	ends("at the last moment", c.Family, 3*time.Hour)
+	s.logout(created.Family.SessionID, Start.Add(time.Hour))
+	rotate(c.Successor, Start.Add(time.Hour), Start.Add(5*time.Hour), store.Revoked)
+}
+
 // exchange does what the token service does with the cookie of a legacy session.
 func (s scene) exchange(i int, user string, token store.Token, at time.Time) (store.Token, error) {
 	on := s.replica(i)

@@ -33,6 +33,7 @@ func Run(t *testing.T, open Open) {
 		{"ChosenTokenReplacesWhatIsOver", testChosenReplaces},
 		{"ChosenTokenOfAnotherUser", testChosenOwner},
 		{"Until", testUntil},
+		{"Prolonged", testProlonged},
 		{"ParallelExchanges", testParallelExchanges},
 		{"ParallelExchangesAgain", testParallelExchangesAgain},
 		{"RevokeSession", testRevokeSession},
