@@ -92,7 +92,9 @@ func TestCauses(t *testing.T) {
 		{"forced, and nobody looks", func(s *Sample) { s.Logins = forced }, func(g *Guard) { g.MinLogins = 0 }, Judgement{Verdict: Passed}},
 		{"forced logins alone decide nothing", func(s *Sample) { *s = Sample{Cohort: Counts{499, 0}, Control: Counts{499, 0}, Logins: forced} }, nil, Judgement{}},
 		{"slow logins alone decide nothing", func(s *Sample) { *s = Sample{Cohort: Counts{499, 0}, Control: Counts{499, 0}, Slow: slow} }, nil, Judgement{}},
-		{"all of it", func(s *Sample) { s.Slow, s.Logins, s.Endpoints, s.Cohort = slow, forced, Counts{1000, 900}, sick().Cohort }, nil, Judgement{Failed, Errors, Failed}},
+		{"all of it", func(s *Sample) {
+			s.Slow, s.Logins, s.Endpoints, s.Cohort = slow, forced, Counts{1000, 900}, sick().Cohort
+		}, nil, Judgement{Failed, Errors, Failed}},
 		{"all but errors", func(s *Sample) { s.Slow, s.Logins, s.Endpoints = slow, forced, Counts{1000, 900} }, nil, Judgement{Failed, Endpoints, Failed}},
 	} {
 		s, g := healthy(), guard

@@ -30,6 +30,7 @@ func TestManyRollouts(t *testing.T) {
 	total := simulate(t, seeds, 60)
 	for _, happened := range []string{
 		"Promoted", "RolledBack", "Aborted", "promoted by command", "conflicts", "killed before the write", "documents overtaken",
+		"killed after the write", "statuses lost", "rolled back by Errors", "rolled back by Latency", "rolled back by ForcedLogins",
 		"taken back to the session", "exchanged", "browned out", "sunsets", "sunsets at the end of the extension",
 	} {
 		if total[happened] == 0 {
@@ -119,6 +120,24 @@ func mutants() map[string]organs {
 		"a pause is overlooked":      pretend(func(p *Policy, _ *State, _ *Observed) { p.Paused = false }),
 		"the guard never fails": pretend(func(p *Policy, _ *State, _ *Observed) {
 			p.Guard.MaxIncrease, p.Guard.MaxEndpointFailures, p.Guard.FastFail = 1, 0, 0
+		}),
+		"latency is not looked at":        pretend(func(p *Policy, _ *State, _ *Observed) { p.Guard.MaxSlowIncrease = 1 }),
+		"forced logins are not looked at": pretend(func(p *Policy, _ *State, _ *Observed) { p.Guard.MinLogins = 0 }),
+		"forced logins are forgotten":     pretend(func(_ *Policy, s *State, _ *Observed) { s.LoginFailures = 0 }),
+		"missing data are good ones": pretend(func(_ *Policy, s *State, o *Observed) {
+			if o.Missing {
+				o.Missing, o.Sample = false, &Sample{}
+			}
+		}),
+		"the control's latency is not looked at": pretend(func(_ *Policy, s *State, o *Observed) {
+			if o.Sample != nil && s.Percent > 0 {
+				o.Sample.Slow.Control.Failures = 0
+			}
+		}),
+		"the control's logins are not looked at": pretend(func(_ *Policy, s *State, o *Observed) {
+			if o.Sample != nil && s.Percent > 0 {
+				o.Sample.Logins.Control.Failures = 0
+			}
 		}),
 		"a failure is not remembered": pretend(func(p *Policy, s *State, _ *Observed) { s.Failures = 0; p.Guard.ConsecutiveFailures += 5 }),
 		"the control is not looked at": pretend(func(_ *Policy, s *State, o *Observed) {

@@ -23,6 +23,9 @@ func (w *world) now() time.Time { return w.t.Add(w.leap) }
 
 // reconcile is one run of the manager. It may die before it writes, and another may write before it.
 func (w *world) reconcile() {
+	if w.published != w.state.Percent || w.publishedEnd != w.rules.Schedule.SunsetReached {
+		w.publish() // the one before was killed before it got so far
+	}
 	if w.rules.Schedule.SunsetReached {
 		return // there is nothing to steer any more
 	}
@@ -95,7 +98,12 @@ func (w *world) write(d draft) {
 		w.truth.begun = -1 // what was counted before is of another step
 		w.settled(d.old.Percent)
 	}
-	if d.ended || d.decision.Change != Unchanged {
+	switch {
+	case !d.ended && d.decision.Change == Unchanged:
+	case w.chance(6):
+		w.counts["killed after the write"]++
+		w.managerBack = w.t.Add(w.span(0, 2*time.Hour))
+	default:
 		w.publish()
 	}
 	if w.chance(50) {

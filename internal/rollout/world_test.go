@@ -2,7 +2,6 @@ package rollout_test
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"time"
 
@@ -53,14 +52,6 @@ type delivery struct {
 	rules    Rules
 }
 
-// trouble is an incident that lasts. The zero value is over.
-type trouble struct {
-	until time.Time
-	rate  float64
-}
-
-func (t trouble) on(now time.Time) bool { return now.Before(t.until) }
-
 // world is a model of the system around the package. True time is t; the manager may believe another.
 type world struct {
 	organs
@@ -78,6 +69,10 @@ type world struct {
 	version  int
 	census   Census
 	revision int
+
+	// published is the percentage of the newest document, which may not be that of the status yet.
+	published    int
+	publishedEnd bool
 
 	command     Command
 	commands    int
@@ -107,7 +102,10 @@ func newWorld(seed uint64, size int, o organs) *world {
 			{Percent: 20 + w.rng.IntN(40), Bake: hours(6, 200), Manual: w.chance(3)},
 			{Percent: 100, Bake: hours(6, 100)},
 		},
-		Guard:   Guard{MinSamples: 500, MaxIncrease: 0.005, ConsecutiveFailures: 3, MaxEndpointFailures: 0.05},
+		Guard: Guard{
+			MinSamples: 500, MaxIncrease: 0.005, ConsecutiveFailures: 3, MaxEndpointFailures: 0.05,
+			MaxSlowIncrease: 0.01, MinLogins: 100, MaxForcedIncrease: 0.05,
+		},
 		ToStart: w.chance(3), Cooldown: hours(1, 24),
 	}
 	if w.chance(2) {
@@ -162,50 +160,10 @@ func (w *world) fail(format string, args ...any) {
 	}
 }
 
-// upset lets things happen.
-func (w *world) upset() {
-	if w.rare(8 * day) {
-		w.release = trouble{w.t.Add(w.span(time.Hour, 30*time.Hour)), 0.1 + 0.4*w.rng.Float64()}
-		w.log("a bad release in the cohort fails %.2f until %s", w.release.rate, w.release.until)
-	}
-	if w.rare(5 * day) {
-		w.backend = trouble{w.t.Add(w.span(10*time.Minute, 20*time.Hour)), 0.05 + 0.5*w.rng.Float64()}
-		w.log("an incident of everybody fails %.2f until %s", w.backend.rate, w.backend.until)
-	}
-	if w.rare(4 * day) {
-		w.dark = w.t.Add(w.span(10*time.Minute, 20*time.Hour))
-		w.log("the counters cannot be read until %s", w.dark)
-	}
-	if w.rare(6 * day) {
-		w.managerBack = w.t.Add(w.span(time.Hour, 40*time.Hour))
-		w.truth.begun = -1 // what it had in mind is lost
-		w.log("the manager is down until %s", w.managerBack)
-	}
-	if w.rare(9 * day) {
-		w.leap, w.leapUntil = w.span(-20*time.Hour, 20*time.Hour), w.t.Add(w.span(tick, 3*time.Hour))
-		w.log("the manager's clock leaps by %s until %s", w.leap, w.leapUntil)
-	} else if w.t.After(w.leapUntil) {
-		w.leap = 0
-	}
-	if w.rare(12 * day) {
-		w.policy.Paused = true
-	} else if w.policy.Paused && w.rare(day) {
-		w.policy.Paused = false
-	}
-	if w.rare(6 * day) {
-		w.replicas[w.rng.IntN(len(w.replicas))].cutOff = w.t.Add(w.span(time.Hour, 30*time.Hour))
-	}
-	if w.rare(5*day) || w.state.HeldBy != "" && w.rare(2*day) || w.rare(2*day) && w.state.Position == 1 {
-		w.commands++
-		action := []Action{Promote, Promote, Hold, Resume, Resume, Abort}[w.rng.IntN(6)]
-		w.command = Command{ID: fmt.Sprint("command ", w.commands), Action: action}
-		w.log("%s: %s", w.command.ID, action)
-	}
-}
-
 // publish sends the document of the status to everybody.
 func (w *world) publish() {
 	w.revision++
+	w.published, w.publishedEnd = w.state.Percent, w.rules.Schedule.SunsetReached
 	rules := w.rules
 	rules.Cohort.Percent = w.state.Percent
 	for _, r := range w.replicas {
@@ -237,52 +195,4 @@ func (w *world) arrive() {
 		}
 		r.arriving = rest
 	}
-}
-
-// poisson draws how often something happens that happens so often on average.
-func (w *world) poisson(mean float64) uint64 {
-	if mean > 40 {
-		return uint64(max(0, math.Round(mean+math.Sqrt(mean)*w.rng.NormFloat64())))
-	}
-	n, p := uint64(0), w.rng.Float64()
-	for limit := math.Exp(-mean); p > limit; n++ {
-		p *= w.rng.Float64()
-	}
-	return n
-}
-
-func (w *world) draw(events, rate float64) Counts {
-	n := w.poisson(events)
-	if mean := float64(n) * rate; mean > 40 {
-		return Counts{Events: n, Failures: min(n, uint64(max(0, math.Round(mean+math.Sqrt(mean*(1-rate))*w.rng.NormFloat64()))))}
-	}
-	return Counts{Events: n, Failures: min(n, w.poisson(float64(n)*rate))}
-}
-
-// count lets a tick of traffic pass. What a replica with another percentage counts is of no use to anybody.
-func (w *world) count() {
-	watched, loaded := w.state.Percent, 0.0
-	if watched == 0 {
-		watched = w.policy.Steps[0].Percent
-	}
-	for _, r := range w.replicas {
-		if r.rules.Cohort.Percent == w.state.Percent {
-			loaded += 1 / float64(len(w.replicas))
-		}
-	}
-	hour := float64(w.t.Sub(start)%day) / float64(time.Hour)
-	events := loaded * w.traffic * (0.55 - 0.45*math.Cos(hour/24*2*math.Pi))
-	share, rate, extra := float64(watched)/100, 0.001, 0.0
-	if w.backend.on(w.t) {
-		rate += w.backend.rate
-	}
-	if w.release.on(w.t) && w.state.Percent > 0 {
-		extra = w.release.rate
-	}
-	sample := Sample{Cohort: w.draw(events*share, min(1, rate+extra)), Control: w.draw(events*(1-share), rate)}
-	if w.state.Percent > 0 {
-		sample.Endpoints = w.draw(events*share/5, min(1, rate+extra))
-	}
-	w.truth.ticks(w, extra > 0)
-	w.pending = w.pending.Plus(sample)
 }
