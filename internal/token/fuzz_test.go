@@ -1,7 +1,11 @@
 package token
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,46 +28,142 @@ func fuzzKey(tb testing.TB) *PrivateKey {
 	return k
 }
 
-// FuzzVerify signs whatever header and payload it is given with a good key, so that only the reading stands between
-// the input and acceptance. What Keyturn accepts, jwx must accept, and must read as the same user.
-func FuzzVerify(f *testing.F) {
-	k := fuzzKey(f)
-	public, err := NewKeySet(k.Public())
+// fuzzWorld is a verifier of ours and one of jwx for the same key.
+type fuzzWorld struct {
+	key *PrivateKey
+	our *Verifier
+	set jwk.Set
+}
+
+func newFuzzWorld(tb testing.TB) *fuzzWorld {
+	w := &fuzzWorld{key: fuzzKey(tb)}
+	public, err := NewKeySet(w.key.Public())
 	if err != nil {
-		f.Fatal(err)
+		tb.Fatal(err)
 	}
-	v := &Verifier{Issuer: testIssuer, Audiences: []string{testAudience}, Keys: public, MaxTTL: time.Hour, Skew: time.Minute}
-	set, err := jwk.Parse(JWKS([]*PublicKey{k.Public()}))
-	if err != nil {
-		f.Fatal(err)
+	w.our = &Verifier{Issuer: testIssuer, Audiences: []string{testAudience}, Keys: public, MaxTTL: time.Hour, Skew: time.Minute}
+	if w.set, err = jwk.Parse(JWKS([]*PublicKey{w.key.Public()})); err != nil {
+		tb.Fatal(err)
 	}
-	seeds := setting()
-	for _, c := range append(seeds.Cases(forgingKey(k)), seeds.Variants(forgingKey(k))...) {
-		if len(c.Raw) <= 4<<10 {
-			f.Add([]byte(c.Header), []byte(c.Payload))
+	return w
+}
+
+// seeds are the texts of all hostile and all good tokens.
+func (w *fuzzWorld) seeds(add func(header, payload []byte)) {
+	key := forgingKey(w.key)
+	for _, c := range append(setting().Cases(key), setting().Variants(key)...) {
+		if len(c.Raw) <= 2<<10 {
+			add([]byte(c.Header), []byte(c.Payload))
 		}
 	}
-	f.Fuzz(func(t *testing.T, head, body []byte) {
-		input := encoding.EncodeToString(head) + "." + encoding.EncodeToString(body)
-		signature, err := sign(EdDSA, k.signer, []byte(input))
-		if err != nil {
+}
+
+// judge signs whatever header and payload it is given with a good key, so that only the reading stands between the
+// input and acceptance. What Keyturn accepts, jwx must accept, and must read with the same claims.
+func (w *fuzzWorld) judge(t *testing.T, head, body []byte) {
+	input := encoding.EncodeToString(head) + "." + encoding.EncodeToString(body)
+	signature := make([]byte, 64)
+	if _, ok := parse(input + ".AAAA"); ok { // the others need no signature to be refused
+		var err error
+		if signature, err = sign(EdDSA, w.key.signer, []byte(input)); err != nil {
 			t.Fatal(err)
 		}
-		raw := input + "." + encoding.EncodeToString(signature)
-		got := v.Verify(testNow, raw)
-		if got.Outcome == policy.Unknown || got.Reason == "" {
-			t.Fatalf("no answer: %+v", got)
+	}
+	raw := input + "." + encoding.EncodeToString(signature)
+	got := w.our.Verify(testNow, raw)
+	if got.Outcome == policy.Unknown || got.Reason == "" || (got.Reason == policy.OK) != (got.Outcome == policy.Valid) {
+		t.Fatalf("no answer: %+v", got)
+	}
+	if got.Reason == policy.BadSignature {
+		t.Fatalf("a good signature is refused: %q %q", head, body)
+	}
+	if got.Outcome != policy.Valid {
+		return
+	}
+	other, err := jwt.Parse([]byte(raw), jwt.WithKeySet(w.set), jwt.WithIssuer(testIssuer), jwt.WithAudience(testAudience), jwt.WithAcceptableSkew(time.Minute),
+		jwt.WithClock(jwt.ClockFunc(func() time.Time { return testNow })))
+	if err != nil {
+		t.Fatalf("accepted here, refused by jwx (%v): %q %q", err, head, body)
+	}
+	c := got.Claims
+	if other.Issuer() != c.Issuer || other.Subject() != c.Subject || other.JwtID() != c.ID || !slices.Equal(other.Audience(), c.Audience) ||
+		!other.Expiration().Equal(c.ExpiresAt) || !other.IssuedAt().Equal(c.IssuedAt) {
+		t.Fatalf("read differently: %q", body)
+	}
+	for name, want := range map[string]string{"client_id": c.ClientID, "sid": c.SessionID} {
+		if value, given := other.Get(name); given && value != want || !given && want != "" {
+			t.Fatalf("%s is %q here, %q there: %q", name, want, value, body)
 		}
-		if got.Outcome != policy.Valid {
+	}
+	for name, want := range c.Custom {
+		if value, _ := other.Get(name); value != want {
+			t.Fatalf("%s is %q here, %q there: %q", name, want, value, body)
+		}
+	}
+}
+
+// FuzzVerify changes header and payload under a good signature.
+func FuzzVerify(f *testing.F) {
+	w := newFuzzWorld(f)
+	w.seeds(func(header, payload []byte) { f.Add(header, payload) })
+	f.Fuzz(w.judge)
+}
+
+// FuzzClaims changes the payload under a good header.
+func FuzzClaims(f *testing.F) {
+	w := newFuzzWorld(f)
+	w.seeds(func(_, payload []byte) { f.Add(payload) })
+	head := []byte(`{"alg":"EdDSA","kid":"` + w.key.KID() + `","typ":"at+jwt"}`)
+	f.Fuzz(func(t *testing.T, body []byte) { w.judge(t, head, body) })
+}
+
+// FuzzParse compares the reader of the compact serialization with the standard library: what it accepts is three
+// segments that have no other spelling, and two objects.
+func FuzzParse(f *testing.F) {
+	key := forgingKey(fuzzKey(f))
+	for _, c := range append(setting().Cases(key), setting().Variants(key)...) {
+		if len(c.Raw) <= 2<<10 {
+			f.Add(c.Raw)
+		}
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		p, ok := parse(raw)
+		if !ok {
 			return
 		}
-		other, err := jwt.Parse([]byte(raw), jwt.WithKeySet(set), jwt.WithIssuer(testIssuer), jwt.WithAudience(testAudience), jwt.WithAcceptableSkew(time.Minute),
-			jwt.WithClock(jwt.ClockFunc(func() time.Time { return testNow })))
-		if err != nil {
-			t.Fatalf("accepted here, refused by jwx (%v): %q %q", err, head, body)
+		parts := strings.Split(raw, ".")
+		if len(parts) != 3 || p.input != parts[0]+"."+parts[1] {
+			t.Fatalf("%q: signed over %q", raw, p.input)
 		}
-		if other.Subject() != got.Claims.Subject || other.JwtID() != got.Claims.ID || !other.Expiration().Equal(got.Claims.ExpiresAt) {
-			t.Fatalf("read differently: %q", body)
+		for i, part := range parts {
+			plain, err := base64.RawURLEncoding.Strict().DecodeString(part)
+			if err != nil || base64.RawURLEncoding.EncodeToString(plain) != part {
+				t.Fatalf("%q is accepted: %v", part, err)
+			}
+			if i == 2 {
+				if !bytes.Equal(plain, p.signature) {
+					t.Fatalf("%q is the signature %x", part, p.signature)
+				}
+				continue
+			}
+			var want map[string]json.RawMessage
+			if err := json.Unmarshal(plain, &want); err != nil || len(want) != len([]object{p.header, p.payload}[i]) {
+				t.Fatalf("%q: %d members, %v", plain, len(want), err)
+			}
+		}
+	})
+}
+
+// FuzzDecodeSegment compares the decoder with the standard library's, which is strict but for line breaks.
+func FuzzDecodeSegment(f *testing.F) {
+	for _, s := range []string{"", "A", "AA", "AB", "AAA", "AAB", "AAAA", "AA==", "+/+/", "-_-_", "AA\r\n", "é", "\xff\xff\xff\xff"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		want, err := base64.RawURLEncoding.Strict().DecodeString(s)
+		good := err == nil && !strings.ContainsAny(s, "\r\n")
+		if got, ok := decodeSegment(s); ok != good || ok && !bytes.Equal(got, want) {
+			t.Fatalf("%q: %x %v here, %x %v there", s, got, ok, want, err)
 		}
 	})
 }

@@ -1,0 +1,69 @@
+// Command fuzz runs every fuzz target of the module, one after the other, each for a number of executions, and tells
+// what it did. A target that finds something leaves the input under its package's testdata/fuzz, where go test replays
+// it from then on; the others are still run, and the exit status is 1.
+//
+//	go run ./hack/fuzz                          10 million executions each, hours on two cores
+//	go run ./hack/fuzz -n 100000 -match token   a first look at some of them
+//	go run ./hack/fuzz -match Claims -keep 50   and keep up to 50 of the inputs that reached something new
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+func main() {
+	n := flag.Int("n", 10_000_000, "executions of each target")
+	match := flag.String("match", "", "only the targets whose `package.Name` this regular expression matches")
+	keep := flag.Int("keep", 0, "how many inputs of each target to keep under testdata/fuzz that reached new code")
+	parallel := flag.Int("parallel", runtime.GOMAXPROCS(0), "processes at once")
+	list := flag.Bool("list", false, "only name the targets")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	wanted, err := regexp.Compile(*match)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "fuzz: -match:", err)
+		os.Exit(2)
+	}
+	all, err := targets(ctx, wanted)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "fuzz:", err)
+		os.Exit(2)
+	}
+	findings := 0
+	fmt.Printf("%-46s %12s %9s %9s %8s\n", "TARGET", "EXECUTIONS", "PER SEC", "NEW", "TIME")
+	for _, t := range all {
+		if *list {
+			fmt.Println(t.name())
+			continue
+		}
+		started := time.Now()
+		run := t.run(ctx, *n, *parallel)
+		fmt.Printf("%-46s %12d %9.0f %9d %8s\n", t.name(), run.executions, float64(run.executions)/time.Since(started).Seconds(), run.interesting, time.Since(started).Round(time.Second))
+		if ctx.Err() != nil {
+			os.Exit(130)
+		}
+		if run.err != nil {
+			findings++
+			fmt.Printf("%s found something: %v\n%s\n", t.name(), run.err, run.tail)
+		}
+		if *keep > 0 {
+			if err := t.keep(ctx, *keep); err != nil {
+				fmt.Fprintln(os.Stderr, "fuzz: keep:", err)
+			}
+		}
+	}
+	if findings > 0 {
+		fmt.Printf("%d of %d targets found something\n", findings, len(all))
+		os.Exit(1)
+	}
+	fmt.Printf("%d targets, no finding\n", len(all))
+}
