@@ -75,6 +75,8 @@ type Issuer struct {
 	// Rollout and Legacy are nil where there are no legacy sessions.
 	Rollout *Rollout `json:"rollout,omitempty"`
 	Legacy  *Legacy  `json:"legacy,omitempty"`
+	// Revocations are what somebody distrusts; sorted by UID.
+	Revocations []Revocation `json:"revocations,omitempty"`
 }
 
 // Browser is what browsers get. The zero value sets no cookie and allows no other origin.

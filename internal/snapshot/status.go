@@ -35,6 +35,8 @@ type Status struct {
 	UntrustedPeer string `json:"untrustedPeer,omitempty"`
 	// Rollout is what this replica has counted since it started, while there is an AuthRollout.
 	Rollout *RolloutCounts `json:"rollout,omitempty"`
+	// Revoked are, for an issuer, the numbers in its store of those of Issuer.Revocations that are in it, by UID.
+	Revoked map[string]uint64 `json:"revoked,omitempty"`
 	// Revocations is, for an edge, how fresh its list is.
 	Revocations *RevocationStatus `json:"revocations,omitempty"`
 }
