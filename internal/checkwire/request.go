@@ -240,11 +240,11 @@ type fields struct {
 }
 
 // end is no field's number.
-const end protowire.Number = 0
+const end = 0
 
 // next moves on and returns the number of the field. Fields of other types are passed over: those that are read have a
 // length, and of another type they would be unknown ones.
-func (f *fields) next() protowire.Number {
+func (f *fields) next() int {
 	for len(f.rest) > 0 {
 		number, kind, n := protowire.ConsumeTag(f.rest)
 		if n < 0 || number > protowire.MaxValidNumber {
@@ -256,7 +256,7 @@ func (f *fields) next() protowire.Number {
 				return end
 			}
 			f.rest = f.rest[n:]
-			return number
+			return int(number)
 		}
 		if n = protowire.ConsumeFieldValue(number, kind, f.rest); n < 0 {
 			return end

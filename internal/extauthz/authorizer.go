@@ -19,7 +19,7 @@ import (
 	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
 	"github.com/keyturn/keyturn/internal/steering"
-	"github.com/keyturn/keyturn/internal/token"
+	"github.com/keyturn/keyturn/internal/tokencache"
 )
 
 // Revocations is what the authorizer asks the token service; *feed.Client is one. List and Status are called on every
@@ -154,23 +154,24 @@ func (a *Authorizer) verify(edge *Edge, raw string, reason policy.Reason, now ti
 	default:
 		return policy.Credential{Outcome: policy.Invalid, Reason: reason}
 	}
-	verified := edge.verifier.Verify(now, raw)
+	verified := edge.tokens.Verify(now, raw)
 	if verified.Outcome == policy.Valid && a.revoked(verified) {
 		return policy.Credential{Outcome: policy.Revoked, Reason: policy.ReasonRevoked}
 	}
-	c := policy.Credential{Outcome: verified.Outcome, Reason: verified.Reason, User: verified.Claims.Subject}
+	c := policy.Credential{Outcome: verified.Outcome, Reason: verified.Reason, User: verified.Subject()}
 	if edge.tellRole {
-		c.Role = verified.Claims.Custom["role"]
+		c.Role = verified.Claim("role")
 	}
-	if edge.tellClaims {
-		c.Claims = &policy.Claims{SessionID: verified.Claims.SessionID, ClientID: verified.Claims.ClientID, Custom: verified.Claims.Custom}
+	if edge.tellClaims && verified.Outcome == policy.Valid {
+		c.Claims = &policy.Claims{SessionID: verified.SessionID(), ClientID: verified.ClientID(), Custom: verified.Custom()}
 	}
 	return c
 }
 
-func (a *Authorizer) revoked(v token.Verified) bool {
+// revoked is asked for every token, also for those that the cache knows.
+func (a *Authorizer) revoked(v tokencache.Verified) bool {
 	return a.revocations.List().Revoked(revocation.Credential{
-		SessionID: v.Claims.SessionID, User: v.Claims.Subject, KID: v.KID, TokenID: v.Claims.ID,
+		SessionID: v.SessionID(), User: v.Subject(), KID: v.KID(), TokenID: v.TokenID(),
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/keyturn/keyturn/internal/snapshot"
 	"github.com/keyturn/keyturn/internal/steering"
 	"github.com/keyturn/keyturn/internal/token"
+	"github.com/keyturn/keyturn/internal/tokencache"
 )
 
 // Bounds of a document that are not of its format.
@@ -23,7 +24,8 @@ type Edge struct {
 	keySet     string
 	epoch      int64
 	active     string
-	verifier   token.Verifier
+	verifier   *token.Verifier
+	tokens     *tokencache.Cache // of the verifier
 	trusted    []netip.Prefix
 	failClosed bool
 	tellRole   bool
@@ -67,11 +69,15 @@ func Build(raw []byte, current *Edge) (*Edge, error) {
 	if err != nil {
 		return nil, err
 	}
+	verifier := &token.Verifier{Issuer: doc.Issuer, Audiences: doc.Audiences, Keys: keys, MaxTTL: doc.MaxTTL.Std(), Skew: doc.Keys.ClockSkew.Std()}
+	var known *tokencache.Cache
+	if current != nil {
+		known = current.tokens
+	}
 	return &Edge{
 		header: doc.Header, keySet: doc.Keys.Name, epoch: doc.Keys.Epoch, active: doc.Keys.Active,
-		verifier: token.Verifier{
-			Issuer: doc.Issuer, Audiences: doc.Audiences, Keys: keys, MaxTTL: doc.MaxTTL.Std(), Skew: doc.Keys.ClockSkew.Std(),
-		},
+		verifier:   verifier,
+		tokens:     tokencache.Next(known, verifier, tokencache.DefaultBytes),
 		trusted:    doc.TrustedProxies,
 		failClosed: doc.OnStaleRevocation == snapshot.FailClosed,
 		tellRole:   slices.Contains(doc.Claims, "role"),

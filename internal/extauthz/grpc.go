@@ -6,14 +6,17 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
-	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/peer"
+
+	"github.com/keyturn/keyturn/internal/checkwire"
+	"github.com/keyturn/keyturn/internal/policy"
 )
 
 // PolicyExtension is the context extension that names the policy, as `<namespace>/<name>`. Only the proxy's
@@ -30,6 +33,7 @@ const (
 // GRPC returns the server of Envoy's protocol, with the standard health service. It serves no reflection.
 func (a *Authorizer) GRPC() *grpc.Server {
 	s := grpc.NewServer(
+		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")}),
 		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxHeaderListSize(maxHeaderBytes), grpc.MaxConcurrentStreams(maxStreams),
 		grpc.ConnectionTimeout(connectionTimeout), grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))), //nolint:gosec // small
 		grpc.KeepaliveParams(keepalive.ServerParameters{
@@ -38,44 +42,66 @@ func (a *Authorizer) GRPC() *grpc.Server {
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	)
-	auth.RegisterAuthorizationServer(s, checker{a: a})
+	s.RegisterService(&service, checker{a: a})
 	grpc_health_v1.RegisterHealthServer(s, health{a: a})
 	return s
 }
 
-// checker implements envoy.service.auth.v3.Authorization. It never returns a gRPC error: to a proxy that is set to
-// fail open, an error would be an allow.
-type checker struct {
-	auth.UnimplementedAuthorizationServer
-	a *Authorizer
+// service is envoy.service.auth.v3.Authorization without its generated types: see package checkwire.
+var service = grpc.ServiceDesc{
+	ServiceName: "envoy.service.auth.v3.Authorization",
+	HandlerType: (*any)(nil),
+	Methods:     []grpc.MethodDesc{{MethodName: "Check", Handler: handleCheck}},
+	Metadata:    "envoy/service/auth/v3/external_auth.proto",
 }
 
-func (c checker) Check(ctx context.Context, r *auth.CheckRequest) (answer *auth.CheckResponse, err error) {
+// checker answers Checks. It never returns a gRPC error: to a proxy that is set to fail open, an error would be an allow.
+type checker struct{ a *Authorizer }
+
+var requests = sync.Pool{New: func() any { return new(checkwire.Request) }}
+
+func handleCheck(server any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+	request := requests.Get().(*checkwire.Request)
+	defer func() {
+		request.Reset()
+		requests.Put(request)
+	}()
+	if decode(request) != nil { // cannot be: see codec
+		request.Reset()
+		request.Malformed = true
+	}
+	return server.(checker).check(ctx, request), nil
+}
+
+// check keeps nothing of the request but texts.
+func (c checker) check(ctx context.Context, request *checkwire.Request) (answer reply) {
 	grpcRequest := false
 	defer func() {
 		if fault := recover(); fault != nil {
-			answer, err = denied(c.a.fault("grpc", fault), grpcRequest), nil
+			answer = denied(c.a.fault("grpc", fault), grpcRequest)
 		}
 	}()
-	headers := readHeaders(r.GetAttributes().GetRequest().GetHttp())
+	headers := readHeaders(request)
 	grpcRequest = headers.grpc
-	out := c.a.decide(ctx, readGRPC(ctx, r, headers))
+	out := c.a.decide(ctx, readGRPC(ctx, request, headers))
 	if out.Allow {
-		return allowed(out, headers.identity), nil
+		return allowed(out, headers.identity)
 	}
-	return denied(out, grpcRequest), nil
+	return denied(out, grpcRequest)
 }
 
 // readGRPC reads the question of a Check.
-func readGRPC(ctx context.Context, r *auth.CheckRequest, headers seenHeaders) question {
-	attributes := r.GetAttributes()
-	request := attributes.GetRequest().GetHttp()
-	return question{
-		protocol: "grpc", policy: attributes.GetContextExtensions()[PolicyExtension], peer: remotePeer(ctx),
-		refusal: checkTarget(request.GetMethod(), request.GetPath()), authorization: headers.authorization,
-		method: request.GetMethod(), scheme: request.GetScheme(), host: request.GetHost(), target: request.GetPath(), page: headers.page, agent: headers.agent,
-		headers: envoyHeaders{request},
+func readGRPC(ctx context.Context, r *checkwire.Request, headers seenHeaders) question {
+	q := question{
+		protocol: "grpc", policy: r.Extension(PolicyExtension), peer: remotePeer(ctx),
+		refusal: checkTarget(r.Method, r.Path), authorization: headers.authorization,
+		method: r.Method, scheme: r.Scheme, host: r.Host, target: r.Path, page: headers.page, agent: headers.agent,
+		headers: envoyHeaders{r},
 	}
+	if r.Malformed {
+		q.refusal = policy.BadRequestTarget
+	}
+	return q
 }
 
 // remotePeer is who asks: the TCP peer of the call, not the client of the proxy that the call describes.
@@ -102,60 +128,40 @@ type seenHeaders struct {
 }
 
 // envoyHeaders are all headers of a Check, in both forms.
-type envoyHeaders struct {
-	request *auth.AttributeContext_HttpRequest
-}
+type envoyHeaders struct{ request *checkwire.Request }
 
 func (h envoyHeaders) each(f func(name, value string)) {
-	for name, value := range h.request.GetHeaders() {
-		f(name, value)
+	for _, one := range h.request.Headers {
+		f(one.Name, one.Value)
 	}
-	for _, one := range h.request.GetHeaderMap().GetHeaders() {
-		if raw := one.GetRawValue(); len(raw) > 0 {
-			f(one.GetKey(), string(raw))
-		} else {
-			f(one.GetKey(), one.GetValue())
-		}
+	for _, one := range h.request.HeaderMap {
+		f(one.Name, one.Value)
 	}
 }
 
 // readHeaders reads both forms in which Envoy sends headers: a map with the values of one name joined by a comma, or,
 // with encode_raw_headers, a list of raw ones.
-func readHeaders(r *auth.AttributeContext_HttpRequest) seenHeaders {
+func readHeaders(r *checkwire.Request) seenHeaders {
 	var seen seenHeaders
-	for name, value := range r.GetHeaders() {
-		seen.add(name, value)
+	for _, h := range r.Headers {
+		seen.add(h.Name, h.Value)
 	}
-	for _, h := range r.GetHeaderMap().GetHeaders() {
-		value := h.GetValue()
-		if raw := h.GetRawValue(); len(raw) > 0 {
-			value = string(raw)
-		}
-		seen.add(h.GetKey(), value)
+	for _, h := range r.HeaderMap {
+		seen.add(h.Name, h.Value)
 	}
 	return seen
 }
 
 func (s *seenHeaders) add(name, value string) {
 	switch {
-	case strings.EqualFold(name, "authorization"):
+	case len(name) == len("authorization") && strings.EqualFold(name, "authorization"):
 		s.authorization = append(s.authorization, value)
-	case strings.EqualFold(name, "content-type"):
+	case len(name) == len("content-type") && strings.EqualFold(name, "content-type"):
 		s.grpc = strings.HasPrefix(strings.ToLower(value), "application/grpc")
-	case strings.EqualFold(name, "user-agent"):
+	case len(name) == len("user-agent") && strings.EqualFold(name, "user-agent"):
 		s.agent = value
 	case s.page.add(name, value):
 	case isIdentity(name) && isToken(name):
 		s.identity = append(s.identity, strings.ToLower(name))
-	}
-}
-
-// option sets a header whatever the request has. Both fields are needed: Envoy versions differ in which one they read,
-// and the zero value of the action appends.
-func option(name, value string) *core.HeaderValueOption {
-	return &core.HeaderValueOption{
-		Header:       &core.HeaderValue{Key: name, Value: value},
-		Append:       noAppend, //nolint:staticcheck // deprecated, and still read
-		AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 	}
 }

@@ -7,20 +7,13 @@ import (
 	"strings"
 	"time"
 
-	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	envoytype "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/keyturn/keyturn/internal/checkwire"
 	"github.com/keyturn/keyturn/internal/policy"
-	"github.com/keyturn/keyturn/internal/steering"
 )
-
-var noAppend, doAppend = wrapperspb.Bool(false), wrapperspb.Bool(true)
 
 // aliases are the spellings of the identity headers that are always removed, for proxies that do not show the
 // authorizer every header of the request.
@@ -35,61 +28,74 @@ func aliasesOf(names []string) []string {
 	return all
 }
 
+var aliasesRemoved = checkwire.Removed(aliases...)
+
+// reply is an encoded CheckResponse.
+type reply []byte
+
+// replyRoom is enough for most answers.
+const replyRoom = 640
+
 // allowed makes the answer that lets a request through. Envoy sets headers in order and removes last, so a header that
 // is set is never in the list of the removed; one that has no value is removed, because an empty one cannot be set.
-func allowed(out outcome, seen []string) *auth.CheckResponse {
-	ok := &auth.OkHttpResponse{}
-	var set []string
-	remove := slices.Clone(aliases)
+func allowed(out outcome, seen []string) reply {
+	var setRoom [8]checkwire.Header
+	var removeRoom [16]string
+	set, remove := setRoom[:0], removeRoom[:0]
 	for _, f := range out.identity() {
-		name := strings.ToLower(f.name)
+		name := lowerName(f.name)
 		if f.value == "" {
 			remove = append(remove, name)
 			continue
 		}
-		set = append(set, name)
-		ok.Headers = append(ok.Headers, option(name, f.value))
+		set = append(set, checkwire.Header{Name: name, Value: f.value})
 	}
-	for _, name := range append(slices.Clone(seen), out.remove...) {
-		if !slices.Contains(set, name) && !slices.Contains(remove, name) {
-			remove = append(remove, name)
+	for _, names := range [...][]string{seen, out.remove} {
+		for _, name := range names {
+			isSet := slices.ContainsFunc(set, func(h checkwire.Header) bool { return h.Name == name })
+			if !isSet && !slices.Contains(remove, name) && !slices.Contains(aliases, name) {
+				remove = append(remove, name)
+			}
 		}
 	}
-	ok.HeadersToRemove = remove
+	var partRoom [4]checkwire.Part
+	parts := append(partRoom[:0], aliasesRemoved)
 	for _, line := range out.announcement {
-		ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, announced(line))
+		// The application may have links of its own, which stay; of the others there is one.
+		parts = append(parts, checkwire.Answered(checkwire.Header{Name: strings.ToLower(line.Name), Value: line.Value}, line.Name == "Link"))
 	}
-	return &auth.CheckResponse{
-		Status:       &rpcstatus.Status{Code: int32(codes.OK)},
-		HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok},
-	}
+	return checkwire.AppendAllowed(make(reply, 0, replyRoom), set, remove, parts...)
 }
 
-// announced adds to the answer of the application. It may have links of its own, which stay; of the others there is one.
-func announced(line steering.Header) *core.HeaderValueOption {
-	o := option(strings.ToLower(line.Name), line.Value)
-	if line.Name == "Link" {
-		o.Append = doAppend //nolint:staticcheck // deprecated, and still read
-		o.AppendAction = core.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD
+// lowerName is strings.ToLower, and makes nothing new of the names that every answer has.
+func lowerName(name string) string {
+	if lower, known := lowerNames[name]; known {
+		return lower
 	}
-	return o
+	return strings.ToLower(name)
 }
+
+var lowerNames = func() map[string]string {
+	all := map[string]string{}
+	for _, name := range policy.IdentityHeaders {
+		all[name] = strings.ToLower(name)
+	}
+	return all
+}()
 
 // denied makes the answer that stops a request. For a gRPC request Envoy makes trailers of it, into which a content
 // type and a body do not fit.
-func denied(out outcome, grpcRequest bool) *auth.CheckResponse {
-	denial := &auth.DeniedHttpResponse{Status: &envoytype.HttpStatus{Code: envoytype.StatusCode(out.HTTPStatus())}} //nolint:gosec // 401, 403 or 503
+func denied(out outcome, grpcRequest bool) reply {
+	status := out.HTTPStatus()
+	d := checkwire.Denial{Code: uint32(rpcCode(status)), Message: string(out.Code), HTTPStatus: uint32(status)} //nolint:gosec // three digits
 	for _, f := range denialHeaders(out) {
-		denial.Headers = append(denial.Headers, option(strings.ToLower(f.name), f.value))
+		d.Headers = append(d.Headers, checkwire.Header{Name: strings.ToLower(f.name), Value: f.value})
 	}
 	if !grpcRequest {
-		denial.Headers = append(denial.Headers, option("content-type", problemType))
-		denial.Body = string(problemBody(out))
+		d.Headers = append(d.Headers, checkwire.Header{Name: "content-type", Value: problemType})
+		d.Body = string(problemBody(out))
 	}
-	return &auth.CheckResponse{
-		Status:       &rpcstatus.Status{Code: int32(rpcCode(out.HTTPStatus())), Message: string(out.Code)},
-		HttpResponse: &auth.CheckResponse_DeniedResponse{DeniedResponse: denial},
-	}
+	return checkwire.AppendDenied(make(reply, 0, 2*replyRoom), d)
 }
 
 // rpcCode is never OK: that would allow whatever else the answer says.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/snapshot"
+	"github.com/keyturn/keyturn/internal/tokencache"
 )
 
 // metrics are the edge's figures. Every label has a small fixed set of values; none comes from a client.
@@ -81,6 +82,22 @@ func (m *metrics) watch(a *Authorizer) {
 	gauge("keyturn_revocations_loaded", "1 once the complete list of revocations was loaded.", func() float64 { return boolean(a.revocations.Status().Loaded) })
 	gauge("keyturn_revocations_stale", "1 while the revocations are out of date.", func() float64 { return boolean(a.revocations.Status().Stale) })
 	gauge("keyturn_ready", "1 while the replica is ready.", func() float64 { return boolean(a.Ready() == nil) })
+	tokens := func(read func(tokencache.Stats) int64) func() float64 {
+		return ofEdge(func(e *Edge) int64 { return read(e.tokens.Stats()) })
+	}
+	counter := func(name, help, result string, read func(tokencache.Stats) int64) {
+		var labels prometheus.Labels
+		if result != "" {
+			labels = prometheus.Labels{"result": result}
+		}
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}, tokens(read)))
+	}
+	const questions = "keyturn_token_cache_total"
+	counter(questions, "Tokens looked up in the cache of those found valid.", "hit", func(s tokencache.Stats) int64 { return int64(s.Hits) })                          //nolint:gosec // a count
+	counter(questions, "Tokens looked up in the cache of those found valid.", "miss", func(s tokencache.Stats) int64 { return int64(s.Misses) })                       //nolint:gosec // a count
+	counter("keyturn_token_cache_evicted_total", "Valid tokens that were forgotten for want of room.", "", func(s tokencache.Stats) int64 { return int64(s.Evicted) }) //nolint:gosec // a count
+	gauge("keyturn_token_cache_entries", "Tokens in the cache.", tokens(func(s tokencache.Stats) int64 { return s.Entries }))
+	gauge("keyturn_token_cache_bytes", "Memory of the cache.", tokens(func(s tokencache.Stats) int64 { return s.Bytes }))
 }
 
 func boolean(b bool) float64 {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"reflect"
@@ -96,6 +97,9 @@ func differs(got Verified, want token.Verified) string {
 	b := flat{want.Outcome, want.Reason, c.Subject, c.ID, c.SessionID, c.ClientID, want.KID, c.Custom["role"], c.Custom["user_id"]}
 	if want.Outcome != policy.Valid {
 		b = flat{outcome: want.Outcome, reason: want.Reason}
+	}
+	if len(c.Custom) > 0 && want.Outcome == policy.Valid && !maps.Equal(c.Custom, got.Custom()) {
+		return fmt.Sprintf("the cache says %v, the verifier %v", got.Custom(), c.Custom)
 	}
 	if a != b || got.Claim("sub") != a.sub || got.Claim("jti") != a.jti || got.Claim("sid") != a.sid || got.Claim("client_id") != a.client || got.Claim("nobody") != "" {
 		return fmt.Sprintf("the cache says %+v, the verifier %+v", a, b)

@@ -50,6 +50,20 @@ func (v Verified) Claim(name string) string {
 	return v.entry.custom(name)
 }
 
+// Custom returns the claims that are texts and none of the standard ones, as a map of the caller's own.
+func (v Verified) Custom() map[string]string {
+	if v.entry == nil {
+		return nil
+	}
+	all := map[string]string{}
+	for rest := v.entry.text[v.entry.ends[len(v.entry.ends)-1]:]; rest != ""; {
+		var name string
+		name, rest = next(rest)
+		all[name], rest = next(rest)
+	}
+	return all
+}
+
 var standardClaims = [...]string{"sub", "jti", "sid", "client_id"}
 
 type digest = [sha256.Size]byte

@@ -1,0 +1,122 @@
+package extauthz
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/keyturn/keyturn/internal/policy"
+	"github.com/keyturn/keyturn/internal/revocation"
+)
+
+// plainBytes sends and receives messages as they are.
+type plainBytes struct{}
+
+func (plainBytes) Name() string { return "proto" }
+func (plainBytes) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer(*v.(*[]byte))}, nil
+}
+func (plainBytes) Unmarshal(data mem.BufferSlice, v any) error {
+	*v.(*[]byte) = data.Materialize()
+	return nil
+}
+
+// Bytes that are no CheckRequest are refused by an answer: an error would let the request through at a proxy that is set
+// to fail open.
+func TestBrokenMessagesAreDenied(t *testing.T) {
+	w := newWorld(t)
+	on, _ := w.serve(t, Drain{})
+	conn, err := grpc.NewClient("passthrough:///"+on.GRPC.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	check(t, err)
+	defer conn.Close() //nolint:errcheck // the test is over
+	good, err := proto.Marshal((&envoy{extensions: map[string]string{PolicyExtension: "-/default"}}).request(get(bearer(mint(t, signingKeys()[0])))))
+	check(t, err)
+	for name, message := range map[string][]byte{
+		"garbage": []byte("garbage"), "cut": good[:len(good)-3], "more": append(append([]byte{}, good...), 0xff), "group": {0x0b}, "text": {0x0a, 0x06, 0x22, 0x04, 0x12, 0x02, 0x12, 0xff},
+	} {
+		var raw []byte
+		check(t, conn.Invoke(t.Context(), "/envoy.service.auth.v3.Authorization/Check", &message, &raw, grpc.ForceCodecV2(plainBytes{})))
+		var answer auth.CheckResponse
+		check(t, proto.Unmarshal(raw, &answer))
+		out, err := apply(get(), &answer)
+		if err != nil || out.upstream != nil || out.status != 403 || out.headers["X-Keyturn-Code"] != string(policy.BadRequestTarget) {
+			t.Errorf("%s: %+v %v", name, out, err)
+		}
+	}
+	// The same connection serves protobuf too.
+	status, err := grpc_health_v1.NewHealthClient(conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	if err != nil || status.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		t.Errorf("health: %v %v", status, err)
+	}
+}
+
+// A token that was found valid, and is remembered, dies when it should: by its own end, its session's, its key's, and by
+// a document under which it would not be valid.
+func TestRememberedTokensDie(t *testing.T) {
+	now := time.Now()
+	at := now
+	w := newWorld(t)
+	w.now = func() time.Time { return at }
+	w.put(t, document(2, 2, signingKeys()[0], signingKeys()[1]))
+	answers := func(raw string) policy.Reason {
+		return w.decide(t.Context(), question{protocol: "nginx", policy: policy.DefaultPolicy, method: "GET", scheme: "https", host: "app.example.test", target: "/", peer: loopback,
+			authorization: []string{"Bearer " + raw}}).Reason
+	}
+	expect := func(what, raw string, want policy.Reason) {
+		t.Helper()
+		if got := answers(raw); got != want {
+			t.Errorf("%s: %q, want %q", what, got, want)
+		}
+	}
+	one, two := mint(t, signingKeys()[0]), mint(t, signingKeys()[1])
+	for range 3 {
+		expect("new", one, policy.OK)
+		expect("new", two, policy.OK)
+	}
+	if s := w.edges.Load().tokens.Stats(); s.Hits != 4 || s.Entries != 2 {
+		t.Fatalf("nothing is remembered: %+v", s)
+	}
+	at = now.Add(12 * time.Minute)
+	expect("after its end", one, policy.ReasonExpired)
+	at = now
+	expect("before its end", one, policy.OK)
+
+	w.put(t, document(3, 3, signingKeys()[0]))
+	expect("its key is gone", two, policy.UnknownKey)
+	expect("a key beside it is gone", one, policy.OK)
+	if s := w.edges.Load().tokens.Stats(); s.Entries != 1 {
+		t.Errorf("entries of a key that is gone, or none of the other: %+v", s)
+	}
+	doc := document(4, 4, signingKeys()[0])
+	doc.Audiences = []string{"https://else.example.test"}
+	w.put(t, doc)
+	expect("another audience", one, policy.WrongAudience)
+	w.put(t, document(5, 5, signingKeys()[0]))
+	expect("the audience again", one, policy.OK)
+	check(t, w.feed.list.Apply(revocation.Entry{Seq: 1, Kind: revocation.Key, Value: signingKeys()[0].KID(), Expires: now.Add(time.Hour)}))
+	expect("revoked", one, policy.ReasonRevoked)
+
+	answer := scrape(t, w)
+	for _, line := range []string{`keyturn_token_cache_total{result="hit"}`, `keyturn_token_cache_total{result="miss"}`, "keyturn_token_cache_evicted_total 0", "keyturn_token_cache_entries 1"} {
+		if !strings.Contains(answer, line) {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
+}
+
+// scrape reads the metrics.
+func scrape(t *testing.T, w *world) string {
+	t.Helper()
+	answer := httptest.NewRecorder()
+	w.Internal().Handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	return answer.Body.String()
+}
