@@ -20,7 +20,7 @@ import (
 type target struct{ pkg, dir, function string }
 
 func (t target) name() string {
-	_, short, _ := strings.Cut(t.pkg, "/keyturn/")
+	_, short, _ := strings.Cut(t.pkg, "/keyturn/keyturn/")
 	return cmp.Or(short, t.pkg) + "." + t.function
 }
 
