@@ -21,7 +21,7 @@ func TestRules(t *testing.T) {
 	for _, file := range []string{
 		filepath.Join(chart, "files", "rules.yaml"), filepath.Join(chart, "files", "dashboards", "keyturn.json"),
 		filepath.Join("..", "docs", "metrics.md"), filepath.Join("..", "hack", "promql", "rules_test.go"),
-		filepath.Join("..", "hack", "promql", "alerts_test.go"),
+		filepath.Join("..", "hack", "promql", "alerts_test.go"), filepath.Join("..", "hack", "promql", "for_test.go"),
 	} {
 		if _, err := os.ReadFile(file); err != nil {
 			t.Error(err)

@@ -42,6 +42,9 @@ func rate(c rollout.Counts) string {
 
 const rolloutInstant = "2006-01-02T15:04Z"
 
+// sunsetWaitsFor stands before what the sunset waits for; the metrics read it.
+const sunsetWaitsFor = "waits: "
+
 // sunsetInWords is the SUNSET column.
 func sunsetInWords(s *rolloutStep) string {
 	reached := s.aro.Status.SunsetReachedTime
@@ -53,7 +56,7 @@ func sunsetInWords(s *rolloutStep) string {
 	case s.sunset == rollout.NotYet:
 		return s.aro.Spec.Sunset.At.UTC().Format(rolloutInstant)
 	default:
-		return "waits: " + string(s.sunset)
+		return sunsetWaitsFor + string(s.sunset)
 	}
 }
 

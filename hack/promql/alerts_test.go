@@ -47,6 +47,22 @@ keyturn_logins_total{namespace="demo",pod="ts-0",result="ok"} 0+100x240
 keyturn_logins_total{namespace="demo",pod="ts-0",result="denied"} 0+5x240
 keyturn_logins_total{namespace="demo",pod="ts-0",result="unavailable"} 0x240
 keyturn_panics_total{namespace="demo",pod="ts-0"} 0x240
+keyturn_rollout_changes_total{namespace="demo",name="web",change="Promoted"} 0x60 1x180
+keyturn_rollout_changes_total{namespace="demo",name="web",change="RolledBack"} 0x240
+keyturn_rollout_changes_total{namespace="demo",name="web",change="Recovered"} 0x240
+keyturn_rollout_guard_failures{namespace="demo",name="web"} 0x240
+keyturn_rollout_guard{namespace="demo",name="web",state="NoData"} 0x240
+keyturn_rollout_guard{namespace="demo",name="web",state="Passed"} 1x240
+keyturn_rollout_replicas{namespace="demo",name="web"} 3x240
+keyturn_rollout_replicas_loaded{namespace="demo",name="web"} 3x240
+keyturn_rollout_waiting{namespace="demo",name="web",reason="Baking"} 1x240
+keyturn_rollout_waiting{namespace="demo",name="web",reason="Paused"} 0x240
+keyturn_rollout_waiting{namespace="demo",name="web",reason="AwaitingApproval"} 0x240
+keyturn_rollout_waiting{namespace="demo",name="web",reason="Held"} 0x240
+keyturn_rollout_sunset_waiting{namespace="demo",name="web",reason="LegacyTraffic"} 0x240
+keyturn_rollout_sunset_waiting{namespace="demo",name="web",reason="NoCensus"} 0x240
+keyturn_decisions_total{namespace="demo",pod="edge-0",reason="valid"} 0+1000x240
+keyturn_decisions_total{namespace="demo",pod="edge-0",reason="legacy_session_sunset"} 0+5x240
 `
 
 var rows = []row{
@@ -73,6 +89,18 @@ var rows = []row{
 	{"passwords guessed", `keyturn_logins_total{namespace="demo",pod="ts-0",result="denied"} 0+300x240`, map[string]string{"KeyturnLoginFailures": "demo"}},
 	{"logins fail", `keyturn_logins_total{namespace="demo",pod="ts-0",result="unavailable"} 0+10x240`, map[string]string{"KeyturnLoginsUnavailable": "demo"}},
 	{"panic", `keyturn_panics_total{namespace="demo",pod="ts-0"} 0x115 1x125`, map[string]string{"KeyturnPanics": "demo"}},
+	{"rolled back", `keyturn_rollout_changes_total{namespace="demo",name="web",change="RolledBack"} 0x100 1x140`, map[string]string{"KeyturnRolloutRolledBack": "demo"}},
+	{"rolled back long ago", `keyturn_rollout_changes_total{namespace="demo",name="web",change="RolledBack"} 0x30 1x210`, nil},
+	{"a status was lost", `keyturn_rollout_changes_total{namespace="demo",name="web",change="Recovered"} 0x100 1x140`, map[string]string{"KeyturnRolloutRecovered": "demo"}},
+	{"the guard fails", `keyturn_rollout_guard_failures{namespace="demo",name="web"} 0x100 1x140`, map[string]string{"KeyturnRolloutGuardFailing": "demo"}},
+	{"no data", `keyturn_rollout_guard{namespace="demo",name="web",state="NoData"} 0x50 1x190`, map[string]string{"KeyturnRolloutNoData": "demo"}},
+	{"a step is not everywhere", `keyturn_rollout_replicas_loaded{namespace="demo",name="web"} 3x100 2x140`, map[string]string{"KeyturnRolloutReplicasLagging": "demo"}},
+	{"held", `keyturn_rollout_waiting{namespace="demo",name="web",reason="Held"} 0x10 1x230`, map[string]string{"KeyturnRolloutStuck": "demo"}},
+	{"nobody approves", `keyturn_rollout_waiting{namespace="demo",name="web",reason="AwaitingApproval"} 1x240`, map[string]string{"KeyturnRolloutStuck": "demo"}},
+	{"paused on purpose", `keyturn_rollout_waiting{namespace="demo",name="web",reason="Paused"} 1x240`, nil},
+	{"the sunset waits", `keyturn_rollout_sunset_waiting{namespace="demo",name="web",reason="LegacyTraffic"} 0x20 1x220`, map[string]string{"KeyturnSunsetWaits": "demo"}},
+	{"nobody counted", `keyturn_rollout_sunset_waiting{namespace="demo",name="web",reason="NoCensus"} 1x240`, map[string]string{"KeyturnSunsetWaits": "demo"}},
+	{"sessions after the sunset", `keyturn_decisions_total{namespace="demo",pod="edge-0",reason="legacy_session_sunset"} 0+50x240`, map[string]string{"KeyturnLegacyTrafficAfterSunset": "demo"}},
 }
 
 // TestAlerts runs every alert against every story, and wants each alert to have one that fires it.
