@@ -38,6 +38,7 @@ type base struct {
 	steady    time.Duration
 
 	applied appliedObjects
+	views   accessViews
 }
 
 // errForeign means that an object of that name exists and is not ours: nothing is overwritten.

@@ -47,7 +47,7 @@ func CacheOptions() cache.Options {
 	}}
 }
 
-// Setup adds the four controllers to the manager.
+// Setup adds the five controllers to the manager.
 func Setup(mgr ctrl.Manager, options Options) error {
 	shared := &base{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), scheme: mgr.GetScheme(),
@@ -93,6 +93,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		Watches(&keyturnv1alpha1.SigningKeySet{}, handler.EnqueueRequestsFromMapFunc(shared.servicesUsing(usesSet))).
 		Watches(&keyturnv1alpha1.TokenPolicy{}, handler.EnqueueRequestsFromMapFunc(shared.servicesUsing(usesPolicy))).
 		Watches(&keyturnv1alpha1.AuthRollout{}, handler.EnqueueRequestsFromMapFunc(serviceOfRollout)).
+		Watches(&keyturnv1alpha1.AccessPolicy{}, handler.EnqueueRequestsFromMapFunc(shared.servicesOfAccess)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(shared.servicesOfRing)).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(byLabel(keyturnv1alpha1.LabelTokenService))).
 		Complete(service)
@@ -105,6 +106,9 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		Owns(&corev1.ConfigMap{}).
 		Complete(&authRolloutReconciler{base: shared, census: options.Census})
 	if err != nil {
+		return err
+	}
+	if err := setupAccess(mgr, shared); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.TokenPolicy{}).

@@ -35,7 +35,7 @@ const assetsVariable = "KUBEBUILDER_ASSETS"
 // config/rbac gives them, the tests as an administrator.
 var (
 	environment = &envtest.Environment{
-		CRDDirectoryPaths: []string{filepath.Join("..", "config", "crd", "bases")}, ErrorIfCRDPathMissing: true,
+		CRDDirectoryPaths: []string{filepath.Join("..", "config", "crd", "bases"), filepath.Join("testdata", "crds")}, ErrorIfCRDPathMissing: true,
 	}
 	scheme        = runtime.NewScheme()
 	admin         client.Client

@@ -37,6 +37,7 @@ func (r *tokenServiceReconciler) Reconcile(ctx context.Context, request reconcil
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if !tsvc.DeletionTimestamp.IsZero() {
+		r.views.forget(tsvc.UID)
 		return reconcile.Result{}, nil // everything made for it is owned and goes with it
 	}
 	before := tsvc.Status.DeepCopy()
@@ -98,6 +99,7 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 	if err != nil {
 		return 0, err
 	}
+	r.views.publish(tsvc.UID, refs.access, documents.left, documents.edge, replicas)
 	for _, object := range r.workloads(tsvc, refs.rollout) {
 		if err := r.apply(ctx, tsvc, object); err != nil {
 			return 0, err
@@ -107,7 +109,7 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 		return 0, err
 	}
 	after, err := r.observeService(ctx, tsvc, conds, documents, replicas)
-	return after, errors.Join(err, documents.unsigned)
+	return after, errors.Join(err, documents.unsigned, crowded(documents.left))
 }
 
 // workloads are the pods of the TokenService and what guards them, in the order in which they are applied.
@@ -153,6 +155,9 @@ func (r *tokenServiceReconciler) resolve(ctx context.Context, tsvc *keyturnv1alp
 		if refs.rollout, err = r.begun(ctx, tsvc, &rollouts[0]); err != nil {
 			return nil, err
 		}
+	}
+	if refs.access, err = r.accessOf(ctx, tsvc, refs.policy.Spec.Claims.Allow); err != nil {
+		return nil, err
 	}
 	ring, secret, err := r.readRing(ctx, refs.set)
 	if err != nil {

@@ -24,6 +24,8 @@ type documents struct {
 	activeKID    string
 	// unsigned says why no key can sign; nil: one does.
 	unsigned error
+	// left are the AccessPolicies that the edge's document has no room for as they are now.
+	left map[string]bool
 }
 
 func (d *documents) revision(signer bool) int64 {
@@ -49,6 +51,10 @@ func (r *tokenServiceReconciler) ensureSnapshots(ctx context.Context, tsvc *keyt
 		return nil, noKey
 	}
 	edge := edgeDocument(tsvc, refs, signing.kid, feed)
+	left, err := r.fitAccess(ctx, tsvc, &edge, refs.access)
+	if err != nil {
+		return nil, err
+	}
 	edgeRevision, err := r.ensureSnapshot(ctx, tsvc, names.edgeSnapshot, highest(replicas, false, tsvc.Status.EdgeRevision), &tsvc.Status.EdgeDigest,
 		func(revision int64) ([]byte, error) {
 			edge.Revision = revision
@@ -80,7 +86,7 @@ func (r *tokenServiceReconciler) ensureSnapshots(ctx context.Context, tsvc *keyt
 	if err != nil {
 		return nil, err
 	}
-	return &documents{issuer: issuerRevision, edge: edgeRevision, epoch: refs.ring.Epoch, activeKID: signing.kid, unsigned: noKey}, nil
+	return &documents{issuer: issuerRevision, edge: edgeRevision, epoch: refs.ring.Epoch, activeKID: signing.kid, unsigned: noKey, left: left}, nil
 }
 
 // unrecorded tells whether the key that signs is there and only the ring's record of its lifetime is missing: wait.

@@ -96,6 +96,8 @@ type resolved struct {
 	ring *keys.Ring
 	// rollout is the AuthRollout that counts, nil without one.
 	rollout *keyturnv1alpha1.AuthRollout
+	// access are the AccessPolicies that the edges decide by, the oldest first.
+	access []accessEntry
 	// cluster are the keys of this cluster's ServiceAccount tokens, nil while they are not needed or never were read.
 	cluster *clusterKeys
 	// clusterTrouble says why they cannot be read, and for how long; nil if they can, or could a short while ago.
@@ -123,7 +125,7 @@ func edgeDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, signing, f
 	if withCookies(policy) {
 		doc.AccessCookie = snapshot.AccessCookie
 	}
-	doc.Rollout = rolloutDocument(refs.rollout)
+	doc.Rollout, doc.Policies = rolloutDocument(refs.rollout), accessPolicies(refs.access)
 	return doc
 }
 

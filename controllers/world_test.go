@@ -63,6 +63,8 @@ type world struct {
 	writes atomic.Int64
 	// cluster reads the cluster's keys; nil for the API server's own.
 	cluster ClusterReader
+	// elsewhere are other namespaces that the manager sees.
+	elsewhere []string
 	// stopManager ends the manager that was started last.
 	stopManager func()
 	ends        []<-chan struct{} // what has to end before the test does
@@ -113,6 +115,9 @@ func (w *world) startManagerOver(wrap transport.WrapperFunc) {
 	own.Wrap(func(next http.RoundTripper) http.RoundTripper { return countWrites{next, &w.writes} })
 	bounded := CacheOptions()
 	bounded.DefaultNamespaces = map[string]cache.Config{w.ns: {}}
+	for _, namespace := range w.elsewhere {
+		bounded.DefaultNamespaces[namespace] = cache.Config{}
+	}
 	skip := true
 	mgr, err := ctrl.NewManager(own, ctrl.Options{
 		Scheme: scheme, Cache: bounded, Metrics: metricsserver.Options{BindAddress: "0"},
