@@ -79,6 +79,7 @@ func (w *world) saying() string {
 // traffic is what the users of a minute meet, at each replica.
 type traffic struct {
 	cohort, control, endpoints snapshot.EventCounts
+	slow, logins               snapshot.EventSides
 	sessions, tokens           uint64
 }
 
@@ -111,6 +112,10 @@ func (f *fleet) serve(t traffic) {
 			add(&r.counts.Control, t.control)
 		}
 		add(&r.counts.Endpoints, t.endpoints)
+		for _, x := range []struct{ to, more *snapshot.EventSides }{{&r.counts.Slow, &t.slow}, {&r.counts.Logins, &t.logins}} {
+			add(&x.to.Cohort, x.more.Cohort)
+			add(&x.to.Control, x.more.Control)
+		}
 		r.counts.Sessions += t.sessions
 		r.counts.Tokens += t.tokens
 	}
