@@ -106,8 +106,8 @@ podTemplate:
 		"redis without a port":  sessionsAt("redis://sessions.shop.svc"),
 		"endpoint inside":       askedAt("http://shop.shop.svc:3000/session?v=1"),
 		"everybody":             `{dualIssue: true, legacy: {issuer: {url: "https://a.example.com/x"}, revoker: {redis: {url: "redis://a", key: "s:{id}", user: u}}, maxSessionLife: 8784h}}`,
-		"guard at its widest":   `{guard: {interval: 1h, minSamples: 1000000, maxIncrease: 99.99pp, fastFail: 100pp, maxEndpointFailures: 100%, consecutiveFailures: 20}}`,
-		"guard at its tightest": `{guard: {interval: 10s, minSamples: 1, maxIncrease: 0pp, fastFail: 0.01pp, maxEndpointFailures: 0%, consecutiveFailures: 1}}`,
+		"guard at its widest":   `{guard: {interval: 1h, minSamples: 1000000, maxIncrease: 99.99pp, fastFail: 100pp, maxEndpointFailures: 100%, consecutiveFailures: 20, latency: {threshold: 1m, maxIncrease: 100pp}, forcedLogins: {minSamples: 1000000, maxIncrease: 100pp}}}`,
+		"guard at its tightest": `{guard: {interval: 10s, minSamples: 1, maxIncrease: 0pp, fastFail: 0.01pp, maxEndpointFailures: 0%, consecutiveFailures: 1, latency: {threshold: 1ms, maxIncrease: 0pp}, forcedLogins: {minSamples: 1, maxIncrease: 0pp}}}`,
 		"never fast":            `{guard: {maxIncrease: 50pp, fastFail: 0pp}}`,
 		"back to the start":     `{rollback: {to: Start, cooldown: 0s}}`,
 		"announced, no end":     `{deprecation: {at: "2027-01-01T00:00:00Z", link: "https://www.example.com/new?x=1#how"}}`,
@@ -170,7 +170,7 @@ legacy:
   maxSessionLife: 720h
 bucketing: {algorithm: sha256-v1, salt: web-2026}
 steps: [{percent: 10, bake: 24h, approval: Auto}, {percent: 100, bake: 24h, approval: Auto}]
-guard: {interval: 1m, minSamples: 500, maxIncrease: 0.5pp, consecutiveFailures: 3, fastFail: 5pp, maxEndpointFailures: 5%, onInconclusive: Hold}
+guard: {interval: 1m, minSamples: 500, maxIncrease: 0.5pp, consecutiveFailures: 3, fastFail: 5pp, maxEndpointFailures: 5%, latency: {threshold: 250ms, maxIncrease: 1pp}, forcedLogins: {minSamples: 100, maxIncrease: 5pp}, onInconclusive: Hold}
 rollback: {to: PreviousStep, cooldown: 1h}
 `,
 	"AccessPolicy": `
