@@ -63,20 +63,23 @@ func pss(h crypto.Hash, digest func(string) []byte, salt int) func(*forged) {
 	}
 }
 
-// unsalted is the PSS encoding with an empty salt, which the standard library does not make (RFC 8017, section 9.1.1).
-func unsalted(size int, digest []byte) []byte {
-	h := sha256.Sum256(append(make([]byte, 8), digest...))
-	db := make([]byte, size-len(h)-1)
-	db[len(db)-1] = 1
-	for i, n := 0, 0; n < len(db); i++ {
-		mask := sha256.Sum256(append(slices.Clone(h[:]), 0, 0, 0, byte(i)))
-		for j := 0; j < len(mask) && n < len(db); j++ {
-			db[n] ^= mask[j]
-			n++
+// salted is the PSS encoding by hand (RFC 8017, section 9.1.1), which the standard library does not make without salt.
+func salted(salt []byte) func(size int, digest []byte) []byte {
+	return func(size int, digest []byte) []byte {
+		h := sha256.Sum256(slices.Concat(make([]byte, 8), digest, salt))
+		db := make([]byte, size-len(h)-1)
+		db[len(db)-len(salt)-1] = 1
+		copy(db[len(db)-len(salt):], salt)
+		for i, n := 0, 0; n < len(db); i++ {
+			mask := sha256.Sum256(append(slices.Clone(h[:]), 0, 0, 0, byte(i)))
+			for j := 0; j < len(mask) && n < len(db); j++ {
+				db[n] ^= mask[j]
+				n++
+			}
 		}
+		db[0] &= 0x7f
+		return slices.Concat(db, h[:], []byte{0xbc})
 	}
-	db[0] &= 0x7f
-	return slices.Concat(db, h[:], []byte{0xbc})
 }
 
 func sha384Of(input string) []byte { h := sha512.Sum384([]byte(input)); return h[:] }
@@ -121,7 +124,8 @@ var rsaAttacks = []attack{
 		return out
 	}), onRS},
 	{"rsa", "PKCS #1 under PS256", "RFC 8725 §3.1", bad, pkcs(crypto.SHA256, sha256Of), onPS},
-	{"rsa", "PSS without salt", "RFC 7518 §3.5", bad, block(unsalted), onPS},
+	{"rsa", "PSS without salt", "RFC 7518 §3.5", bad, block(salted(nil)), onPS},
+	{"rsa", "PSS with another trailer", "RFC 8017 §9.1.2", bad, block(func(n int, d []byte) []byte { return append(salted(make([]byte, 32))(n, d)[:n-1], 0xcc) }), onPS},
 	{"rsa", "PSS with a salt of one byte", "RFC 7518 §3.5", bad, pss(crypto.SHA256, sha256Of, 1), onPS},
 	{"rsa", "PSS with a salt of 20 bytes", "RFC 7518 §3.5", bad, pss(crypto.SHA256, sha256Of, 20), onPS},
 	{"rsa", "PSS with a salt of 33 bytes", "RFC 7518 §3.5", bad, pss(crypto.SHA256, sha256Of, 33), onPS},

@@ -78,6 +78,8 @@ var variants = []variant{
 	}, onEd}, // the others sign too slowly for so many tries
 	{"eight levels", "RFC 8259 §9", literal("x", strings.Repeat("[", 7)+strings.Repeat("]", 7)), nil},
 	{"sixty-four members", "RFC 8259 §9", payloadText(inside(members(64 - 9))), nil},
+	{"salt of zeros", "RFC 8017 §9.1.1", block(salted(make([]byte, 32))), onPS},
+	{"padding by hand", "RFC 8017 §9.2", block(func(n int, d []byte) []byte { return padded(n, 1, 0xff, digestInfo, d) }), onRS},
 	{"other half of the signature", "RFC 7518 §3.4", func(f *forged) { // -s is as good as s, and other signers choose
 		f.signature = func(input string, _ []byte) []byte {
 			r, s := signECDSA(f.key.signer.(*ecdsa.PrivateKey), sha256Of(input))
