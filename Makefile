@@ -27,9 +27,14 @@ test: ## every test, small counts
 	KUBEBUILDER_ASSETS="$$assets" PATH="$$PATH:$$(dirname "$$nginx")" $(GO) test $(TEST_FLAGS) $(GO_PACKAGES)
 
 .PHONY: soak
-soak: ## the same tests with every count in full; prints the figures
+soak: ## the same tests with every count in full, then every fuzz target; prints the figures
 	@assets="$$($(GO) run ./hack/cluster assets)" && nginx="$$($(GO) run ./hack/nginx/find)" && \
 	KUBEBUILDER_ASSETS="$$assets" PATH="$$PATH:$$(dirname "$$nginx")" KEYTURN_SOAK=1 $(GO) test $(SOAK_FLAGS) $(GO_PACKAGES)
+	@$(MAKE) --no-print-directory fuzz
+
+.PHONY: fuzz
+fuzz: ## every fuzz target, 10 million executions each, some hours (FUZZ_FLAGS='-n 100000 -match token' for a first look)
+	@$(GO) run ./hack/fuzz $(FUZZ_FLAGS)
 
 .PHONY: e2e
 e2e: ## on a real kubelet with containers, under load and with faults (root on Linux; REQUIRE_E2E=1 fails where it cannot run)
