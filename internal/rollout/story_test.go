@@ -27,8 +27,10 @@ type story struct {
 	text     strings.Builder
 	said     string
 
-	// Failures of a hundred requests; of the requests, how many of a thousand come by sessions.
+	// Failures of a hundred requests, in the cohort slow ones and forced logins of a hundred; of the requests, how many of a
+	// thousand come by sessions.
 	cohort, everybody int
+	slow, forced      int
 	sessions          uint64
 	dark, away        bool
 	commands          int
@@ -39,7 +41,7 @@ func newStory() *story {
 		now: start, sessions: 1000,
 		policy: Policy{
 			Steps:    []Step{{Percent: 10, Bake: 7 * day}, {Percent: 50, Bake: 14 * day, Manual: true}, {Percent: 100, Bake: 7 * day}},
-			Guard:    Guard{MinSamples: 500, MaxIncrease: 0.005, ConsecutiveFailures: 3, FastFail: 0.2, MaxEndpointFailures: 0.05},
+			Guard:    Guard{MinSamples: 500, MaxIncrease: 0.005, ConsecutiveFailures: 3, FastFail: 0.2, MaxEndpointFailures: 0.05, MaxSlowIncrease: 0.01, MinLogins: 100, MaxForcedIncrease: 0.05},
 			Cooldown: 12 * time.Hour,
 		},
 		schedule: Schedule{Deprecation: start.Add(60 * day), Sunset: start.Add(90 * day)},
@@ -99,6 +101,16 @@ func (s *story) sample() Sample {
 	if s.state.Percent > 0 {
 		sample.Endpoints = counts(share/5, failures)
 	}
+	badly := func(c Counts, share, usual, more int) Counts { // of one event in so many
+		n := c.Events / uint64(share)
+		return Counts{Events: n, Failures: n * uint64(usual+more) / 100}
+	}
+	slow, forced := s.slow, s.forced
+	if s.state.Percent == 0 {
+		slow, forced = 0, 0
+	}
+	sample.Slow = Sides{Cohort: badly(sample.Cohort, 1, 0, slow), Control: badly(sample.Control, 1, 0, 0)}
+	sample.Logins = Sides{Cohort: badly(sample.Cohort, 25, 5, forced), Control: badly(sample.Control, 25, 5, 0)}
 	return sample
 }
 
@@ -113,8 +125,9 @@ func (s *story) decide(o Observed) {
 	}
 	if d.Change == RolledBack {
 		back := d.State.Rollback
-		s.tell("  because %s: %d of %d in the cohort, %d of %d beside it", back.Verdict, back.Sample.Cohort.Failures, back.Sample.Cohort.Events,
-			back.Sample.Control.Failures, back.Sample.Control.Events)
+		sides := dimensions[back.Cause].of(back.Sample)
+		s.tell("  because %s by %s: %d of %d in the cohort, %d of %d beside it", back.Verdict, back.Cause, sides.Cohort.Failures, sides.Cohort.Events,
+			sides.Control.Failures, sides.Control.Events)
 	}
 	reached, waiting := s.ending.Reached(s.now, s.census)
 	s.schedule.SunsetReached = reached
@@ -134,6 +147,7 @@ func TestStories(t *testing.T) {
 		"ninety-days":     ninetyDays,
 		"a-bad-release":   aBadRelease,
 		"not-our-fault":   notOurFault,
+		"not-an-error":    notAnError,
 		"a-sunset-waits":  aSunsetWaits,
 		"stopped-by-hand": stoppedByHand,
 	} {
@@ -199,6 +213,18 @@ func notOurFault(s *story) {
 	s.live(10 * time.Hour)
 	s.happens("the operator is back", func() { s.away = false })
 	s.live(time.Hour)
+}
+
+func notAnError(s *story) {
+	s.live(2 * day)
+	s.happens("a release makes one request in five of those that come with a JWT slow", func() { s.slow = 20 })
+	s.live(time.Hour)
+	s.happens("the release is taken back", func() { s.slow = 0 })
+	s.live(20 * day)
+	s.happens("a release refuses refreshes: half of the logins are by users who should not have needed one", func() { s.forced = 50 })
+	s.live(time.Hour)
+	s.happens("the release is taken back", func() { s.forced = 0 })
+	s.live(day)
 }
 
 func aSunsetWaits(s *story) {
