@@ -91,7 +91,9 @@ func TestAdapterHandsOver(t *testing.T) {
 	w.afterThisSecond("old")
 	w.create(w.newAccess("young", onTargets(routeRef("one")), by(keyturnv1alpha1.AdapterEnvoyGateway)))
 	w.accessReady("young")
-	edit(w, w.newAccess("old"), func(acp *keyturnv1alpha1.AccessPolicy) { acp.Spec.TargetRefs = append(acp.Spec.TargetRefs, routeRef("one")) })
+	edit(w, w.newAccess("old"), func(acp *keyturnv1alpha1.AccessPolicy) {
+		acp.Spec.TargetRefs = append(acp.Spec.TargetRefs, routeRef("one"))
+	})
 	w.eventually("the older one has it", func() string {
 		guards := w.guards("one")
 		if len(guards) == 0 {

@@ -74,16 +74,28 @@ var ErrTooLarge = errors.New("the document is too large")
 func encode(doc any) ([]byte, error) {
 	var out bytes.Buffer
 	zip := gzip.NewWriter(&out)
-	if err := json.NewEncoder(zip).Encode(doc); err != nil {
+	var plain counter
+	if err := json.NewEncoder(io.MultiWriter(zip, &plain)).Encode(doc); err != nil {
 		return nil, fmt.Errorf("encode the document: %w", err)
 	}
 	if err := zip.Close(); err != nil {
 		return nil, err
 	}
+	if plain > 8*MaxBytes { // no replica would read it
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, plain, 8*MaxBytes)
+	}
 	if out.Len() > MaxBytes {
 		return nil, fmt.Errorf("%w: %d bytes compressed, at most %d", ErrTooLarge, out.Len(), MaxBytes)
 	}
 	return out.Bytes(), nil
+}
+
+// counter counts what is written to it.
+type counter int
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
 }
 
 func decode(raw []byte, format string, doc any) error {
