@@ -33,10 +33,13 @@ type RolloutReport struct {
 	Waiting  []string             `json:"waiting,omitempty"`
 	Guard    v1alpha1.GuardStatus `json:"guard"`
 	// RollbackSafe is True or False; Rollback says why.
-	RollbackSafe string                    `json:"rollbackSafe"`
-	Rollback     string                    `json:"rollback"`
-	LegacyShare  string                    `json:"legacyShare"`
-	Sunset       string                    `json:"sunset"`
+	RollbackSafe string `json:"rollbackSafe"`
+	Rollback     string `json:"rollback"`
+	LegacyShare  string `json:"legacyShare"`
+	Sunset       string `json:"sunset"`
+	// Census tells who still uses sessions; absent until an edge has told. Report names the ConfigMap with the final report.
+	Census       *v1alpha1.LegacyCensus    `json:"census,omitempty"`
+	Report       string                    `json:"report,omitempty"`
 	Refused      string                    `json:"refusedCommand,omitempty"`
 	LastRollback *v1alpha1.RolloutRollback `json:"lastRollback,omitempty"`
 	History      []v1alpha1.RolloutChange  `json:"history"`
@@ -60,12 +63,15 @@ func NewRolloutReport(aro *v1alpha1.AuthRollout) RolloutReport {
 		Steps: []RolloutStepReport{}, Next: status.Next, Replicas: status.Replicas, Waiting: status.WaitingFor, Guard: status.Guard,
 		RollbackSafe: statusOf(status.Conditions, v1alpha1.ConditionRollbackSafe), Rollback: messageOf(status, v1alpha1.ConditionRollbackSafe),
 		Progress: messageOf(status, v1alpha1.ConditionProgressing), LegacyShare: status.LegacyShare, Sunset: status.Sunset, Refused: status.RefusedCommand,
-		History: slices.Clone(status.History), Problems: rolloutProblems(aro),
+		Report: status.Report, History: slices.Clone(status.History), Problems: rolloutProblems(aro),
 	}
 	for i := range status.Conditions {
 		if c := &status.Conditions[i]; c.Type == v1alpha1.ConditionProgressing {
 			r.ProgressReason = c.Reason
 		}
+	}
+	if status.Census.Legacy.Replicas != "" {
+		r.Census = status.Census.Legacy.DeepCopy()
 	}
 	if status.Percent != nil {
 		r.Percent = *status.Percent

@@ -36,6 +36,7 @@ func drawRollout(s Screen, r *RolloutReport, now time.Time) string {
 	}
 	b.WriteString(t.String(s) + "\n")
 	b.WriteString(drawFacts(s, r))
+	b.WriteString(drawCensus(s, r.Census, now))
 	b.WriteString(drawHistory(s, r, now))
 	return b.String()
 }
@@ -76,6 +77,9 @@ func drawFacts(s Screen, r *RolloutReport) string {
 	}
 	if r.ProgressReason != "" && !strings.Contains(r.Next, "not before") {
 		facts = append(facts, struct{ name, words string }{"Because", r.Progress})
+	}
+	if r.Report != "" {
+		facts = append(facts, struct{ name, words string }{"Report", fmt.Sprintf("kubectl -n %s get configmap %s -o jsonpath='{.data.report\\.md}'", r.Namespace, r.Report)})
 	}
 	if r.Refused != "" {
 		facts = append(facts, struct{ name, words string }{"Refused", r.Refused})

@@ -99,9 +99,28 @@ func endedRollout() *v1alpha1.AuthRollout {
 	s.Stage, s.Step, s.Percent, s.Next, s.Replicas, s.LegacyShare = "Sunset", "3/3", &percent, "none", "", "0.04%"
 	s.Guard.Summary, s.Sunset, s.SunsetReachedTime, s.State.Position, s.State.Percent = "Ended", "reached 2026-11-30T10:00Z", at(day), 3, 100
 	s.History = []v1alpha1.RolloutChange{{Time: at(day), Change: "SunsetReached", From: 100, To: 100, Why: "its time has come"}}
+	s.Report = "web-report"
 	s.Conditions[3] = condition("InForce", "True", "SunsetReached", "the sessions have ended: no percentage matters any more")
 	s.Conditions[5] = condition("Progressing", "True", "SunsetReached", "the sessions have ended")
 	s.Conditions[6] = condition("RollbackSafe", "False", "SunsetReached", "legacy sessions have ended and do not come back")
+	return aro
+}
+
+// lateRollout is at 100 % and has users who still come with sessions.
+func lateRollout() *v1alpha1.AuthRollout {
+	aro := bakingRollout()
+	percent := int32(100)
+	s := &aro.Status
+	s.Step, s.Percent, s.Since, s.Next, s.LegacyShare = "3/3", &percent, at(day), "none", "6.10%"
+	s.State.Position, s.State.Percent, s.State.Since = 3, 100, s.Since
+	s.History = append([]v1alpha1.RolloutChange{{Time: at(day), Change: "Promoted", From: 50, To: 100, By: "Command 2026-11-30T10:00:00Z", Why: "command 2026-11-30T10:00:00Z"}}, s.History...)
+	s.Census.Legacy = v1alpha1.LegacyCensus{
+		Since: at(40 * time.Hour), ReadTime: at(4 * time.Minute), Replicas: "2/2", Requests: 81204,
+		Routes: []v1alpha1.CensusLine{{Value: "/customer-portal/*", Requests: 61877}, {Value: "/orders/*", Requests: 12040}, {Value: "/reports", Requests: 700}},
+		Agents: []v1alpha1.CensusLine{{Value: "okhttp", Requests: 58112}, {Value: "chrome", Requests: 16098}},
+		Roles:  []v1alpha1.CensusLine{{Value: "courier", Requests: 60001}, {Requests: 9120}},
+	}
+	s.Conditions[5] = condition("Progressing", "True", "Complete", "3/3 of the steps are taken; everybody is in the cohort (none)")
 	return aro
 }
 

@@ -23,6 +23,8 @@ func TestRolloutGolden(t *testing.T) {
 		{"rollout-taken-back", takenBackRollout(), fineScreen},
 		{"rollout-taken-back-narrow", takenBackRollout(), narrowScreen},
 		{"rollout-ended", endedRollout(), fineScreen},
+		{"rollout-late", lateRollout(), fineScreen},
+		{"rollout-late-narrow", lateRollout(), narrowScreen},
 		{"rollout-new", newRollout(), fineScreen},
 	} {
 		t.Run(row.name, func(t *testing.T) {
