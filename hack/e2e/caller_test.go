@@ -1,11 +1,9 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -34,62 +32,106 @@ const (
 	kinds
 )
 
-// caller is one of a fleet. One goroutine has it; what others read is atomic.
+// caller is one of a fleet. Its goroutine has it; what others read is atomic.
 type caller struct {
 	fleet *fleet
+	http  *http.Client
 	kind  kind
 	user  string
-	// late: it never exchanges its session, nor notices that it should.
+	// late: it never exchanges its session of its own accord, only to mend a 401.
 	late    bool
 	cookies map[string]string
+	session string // the legacy session that it began with
 	// access and refresh are the tokens of an apiClient.
 	access, refresh string
-	due             time.Time
-	// opened counts how often it began anew, exchanging or refreshing; holds is whether it has tokens.
-	opened atomic.Int64
-	holds  atomic.Bool
-	out    atomic.Bool
+	// due is when it begins anew of its own accord; poke tells that everybody does now.
+	due  time.Time
+	poke chan struct{}
+	// opened counts how often it began anew, exchanging or refreshing.
+	opened int64
+	// round is the last round that it has done, a call that worked included. holds is whether it has tokens; moved
+	// counts how often that changed. brown is whether a brownout ever refused it.
+	round, moved      atomic.Int64
+	holds, out, brown atomic.Bool
 }
 
-// turn is one call, or a new beginning. It is never broken off: a client that goes away is not what is tested here.
-func (c *caller) turn() {
-	ctx := context.Background()
-	if c.out.Load() {
-		return
-	}
-	if now := time.Now(); !c.late && now.After(c.due) {
-		if c.open(ctx) {
-			c.due = now.Add(c.fleet.every)
-			c.opened.Add(1)
+// live does one thing after the other until the end, or until it is logged out.
+func (c *caller) live(ctx context.Context) {
+	timer := time.NewTimer(rand.N(c.fleet.call)) //nolint:gosec // a spread
+	defer timer.Stop()
+	for !c.out.Load() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.poke:
+		case <-timer.C:
 		}
-	} else {
-		c.call(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case c.fleet.slots <- struct{}{}:
+		}
+		wait := c.fleet.call
+		if !c.turn() {
+			wait = min(wait, time.Second)
+		}
+		<-c.fleet.slots
+		timer.Reset(wait)
 	}
-	c.holds.Store(c.refresh != "" || c.cookies[refreshCookie] != "")
 }
 
-// call asks the application, mends a 401, and asks again.
-func (c *caller) call(ctx context.Context) {
-	for try := range 2 {
+// turn is one call, or a new beginning and a call. It is never broken off: a client that goes away is not what is tested
+// here. It tells whether it worked.
+func (c *caller) turn() bool {
+	ctx := context.Background()
+	round, ok := c.fleet.round.Load(), true
+	told := c.round.Load() < round
+	if now := time.Now(); !c.late && (told || now.After(c.due)) {
+		if ok = c.open(ctx, told); ok {
+			c.due = now.Add(c.fleet.open)
+			c.opened++
+		}
+		c.settle()
+	}
+	ok = ok && c.call(ctx)
+	c.settle()
+	if ok && told {
+		c.round.Store(round)
+	}
+	return ok
+}
+
+// settle notes whether it has tokens now.
+func (c *caller) settle() {
+	if has := c.refresh != "" || c.cookies[refreshCookie] != ""; has != c.holds.Load() {
+		c.moved.Add(1)
+		c.holds.Store(has)
+	}
+}
+
+// call asks the application, mends a 401, and asks again. It tells whether it was served at last.
+func (c *caller) call(ctx context.Context) bool {
+	for range 2 {
 		answer, err := c.get(ctx)
 		c.fleet.calls.Add(1)
 		switch {
 		case err == nil && answer.Status == http.StatusOK:
 			c.check(answer)
-			return
+			return true
 		case err == nil && answer.Status == http.StatusFound && c.kind == pageBrowser, err == nil && answer.Status == http.StatusUnauthorized:
-			if try == 1 {
-				c.loggedOut("a call after what should have mended it", answer)
-				return
+			if answer.Code() == "legacy_session_brownout" {
+				c.brown.Store(true)
+				c.fleet.brownouts.Add(1)
 			}
 			if !c.mend(ctx, answer) {
-				return
+				return false
 			}
 		default:
 			c.fleet.note(fmt.Sprintf("call: %d %s %v", answer.Status, answer.Code(), err))
-			return
+			return false
 		}
 	}
+	return false
 }
 
 func (c *caller) get(ctx context.Context) (stage.Answer, error) {
@@ -125,13 +167,27 @@ func (c *caller) mend(ctx context.Context, why stage.Answer) bool {
 	if c.kind == pageBrowser {
 		return c.follow(ctx, why)
 	}
-	answer, ok := why, false
-	if c.refresh != "" || c.cookies[refreshCookie] != "" {
-		if answer, ok = c.renew(ctx); ok || answer.Status != http.StatusUnauthorized {
+	return c.begin(ctx)
+}
+
+// begin refreshes what it has, or exchanges its session.
+func (c *caller) begin(ctx context.Context) bool {
+	held := c.refresh != "" || c.cookies[refreshCookie] != ""
+	code := ""
+	if held {
+		answer, ok := c.renew(ctx)
+		if ok || answer.Status != http.StatusUnauthorized {
 			return ok
 		}
+		c.access, c.refresh, code = "", "", answer.Code() // cookies were taken away by the answer
 	}
-	if answer, ok = c.exchange(ctx); !ok && answer.Status == http.StatusUnauthorized {
+	answer, ok := c.exchange(ctx)
+	switch {
+	case ok && held:
+		c.fleet.mu.Lock()
+		c.fleet.refused[code]++
+		c.fleet.mu.Unlock()
+	case !ok && answer.Status == http.StatusUnauthorized:
 		c.loggedOut("exchange", answer)
 	}
 	return ok
@@ -143,6 +199,10 @@ func (c *caller) follow(ctx context.Context, why stage.Answer) bool {
 	if why.Status != http.StatusFound || !strings.HasPrefix(to, "/auth/continue?") {
 		c.loggedOut("a page that leads nowhere", why)
 		return false
+	}
+	if c.fleet.browned(c) {
+		c.brown.Store(true)
+		c.fleet.brownouts.Add(1)
 	}
 	page, err := c.send(ctx, http.MethodGet, c.fleet.url+to, "", "Accept", "text/html", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "same-origin")
 	if err != nil || page.Status != http.StatusOK {
@@ -158,99 +218,20 @@ func (c *caller) follow(ctx context.Context, why stage.Answer) bool {
 	return ok
 }
 
-// open is a new beginning: an app that starts refreshes what it has, or exchanges its session. For a browser every
-// second one is a return after its access token's life, when the browser has dropped the cookie.
-func (c *caller) open(ctx context.Context) bool {
+// browned tells whether a browser that is sent to /auth/continue was refused for its session: it has nothing else.
+func (f *fleet) browned(c *caller) bool {
+	return c.cookies[refreshCookie] == "" && c.cookies[accessCookie] == ""
+}
+
+// open is a new beginning: an app that starts refreshes what it has, or exchanges its session. A browser that nobody told
+// to begin returns, every second time, after its access token's life, when it has dropped the cookie; and so does
+// everybody who has tokens when they are told that they are over.
+func (c *caller) open(ctx context.Context, told bool) bool {
 	held := c.refresh != "" || c.cookies[refreshCookie] != ""
-	if c.kind == pageBrowser && held && c.opened.Load()%2 == 1 {
+	if held && (told && c.fleet.expiring.Load() || !told && c.kind == pageBrowser && c.opened%2 == 1) {
 		delete(c.cookies, accessCookie)
+		c.access = ""
 		return true
 	}
-	if held {
-		answer, ok := c.renew(ctx)
-		if ok || answer.Status != http.StatusUnauthorized {
-			return ok
-		}
-	}
-	answer, ok := c.exchange(ctx)
-	if !ok && answer.Status == http.StatusUnauthorized {
-		c.loggedOut("exchange", answer)
-	}
-	return ok
-}
-
-// renew is POST /auth/refresh, by body or by cookie.
-func (c *caller) renew(ctx context.Context) (stage.Answer, bool) {
-	body, headers := "{}", []string{"Sec-Fetch-Site", "same-origin"}
-	if c.kind == apiClient {
-		raw, _ := json.Marshal(map[string]string{"refresh_token": c.refresh})
-		body, headers = string(raw), nil
-	}
-	answer, err := c.send(ctx, http.MethodPost, c.fleet.url+"/auth/refresh", body, headers...)
-	c.fleet.refreshes.Add(1)
-	return c.take("refresh", answer, err)
-}
-
-func (c *caller) exchange(ctx context.Context) (stage.Answer, bool) {
-	answer, err := c.send(ctx, http.MethodPost, c.fleet.url+"/auth/session/exchange", "{}", "Sec-Fetch-Site", "same-origin")
-	c.fleet.exchanges.Add(1)
-	answer, ok := c.take("exchange", answer, err)
-	if c.kind == apiClient && ok { // where cookies are set the exchange answers by cookies, and a program takes them out
-		c.access, c.refresh = c.cookies[accessCookie], c.cookies[refreshCookie]
-		delete(c.cookies, accessCookie)
-		delete(c.cookies, refreshCookie)
-	}
-	return answer, ok
-}
-
-func (c *caller) take(what string, answer stage.Answer, err error) (stage.Answer, bool) {
-	if err != nil || answer.Status != http.StatusOK {
-		if err != nil || answer.Status != http.StatusUnauthorized {
-			c.fleet.note(fmt.Sprintf("%s: %d %s %v", what, answer.Status, answer.Code(), err))
-		}
-		return answer, false
-	}
-	var tokens stage.Tokens
-	if err := answer.Decode(&tokens); err != nil {
-		c.fleet.note(what + ": " + err.Error())
-		return answer, false
-	}
-	if tokens.Refresh != "" {
-		c.access, c.refresh = tokens.Access, tokens.Refresh
-	}
-	return answer, true
-}
-
-// send keeps cookies as a browser does. That they are marked Secure does not matter on a loopback address.
-func (c *caller) send(ctx context.Context, method, address, body string, headers ...string) (stage.Answer, error) {
-	request, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
-	if err != nil {
-		return stage.Answer{}, err
-	}
-	if body != "" {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	for i := 0; i+1 < len(headers); i += 2 {
-		request.Header.Set(headers[i], headers[i+1])
-	}
-	bearer := c.kind == apiClient && c.refresh != ""
-	for name, value := range c.cookies {
-		if !bearer && (name != refreshCookie || strings.HasPrefix(request.URL.Path, "/auth/")) {
-			request.AddCookie(&http.Cookie{Name: name, Value: value})
-		}
-	}
-	response, err := c.fleet.http.Do(request)
-	if err != nil {
-		return stage.Answer{}, err
-	}
-	defer response.Body.Close() //nolint:errcheck // nothing is written
-	for _, cookie := range response.Cookies() {
-		if cookie.MaxAge < 0 {
-			delete(c.cookies, cookie.Name)
-		} else {
-			c.cookies[cookie.Name] = cookie.Value
-		}
-	}
-	raw, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	return stage.Answer{Status: response.StatusCode, Header: response.Header, Body: bytes.TrimSpace(raw)}, err
+	return c.begin(ctx)
 }

@@ -60,6 +60,7 @@ type Application struct {
 
 	mu     sync.Mutex
 	counts map[string]int
+	garble func(userID string) bool
 }
 
 // New returns an application that does not listen yet: it is an [http.Handler].
@@ -133,4 +134,18 @@ func (a *Application) Count(endpoint string) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.counts[endpoint]
+}
+
+// Garble makes nonsense of what Keyturn is told about the sessions of some users, as a bad release of the application
+// would: nobody can tell whose they are. The application itself still knows. Nil: of none.
+func (a *Application) Garble(of func(userID string) bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.garble = of
+}
+
+func (a *Application) garbled(userID string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.garble != nil && a.garble(userID)
 }

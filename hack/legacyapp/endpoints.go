@@ -94,6 +94,10 @@ func (a *Application) tell(w http.ResponseWriter, r *http.Request, cookie string
 		var left time.Duration
 		if left, err = a.store.PTTL(r.Context(), key(id)).Result(); err == nil && left > 0 {
 			u := d.Passport.User
+			if a.garbled(u.ID) {
+				write(w, http.StatusOK, map[string]any{"active": true, "user_id": ""})
+				return
+			}
 			write(w, http.StatusOK, map[string]any{
 				"active": true, "user_id": u.ID, "role": u.Role, "claims": map[string]string{"name": u.Name},
 				"expires": time.Now().Add(left).Unix(),

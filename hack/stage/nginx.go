@@ -50,12 +50,12 @@ func (f *Front) User() *User { return newUser(f.URL) }
 
 // StartFront puts another nginx in front of a TokenService. The stage's own must run already.
 func (s *Stage) StartFront(ctx context.Context, namespace, service string) (*Front, error) {
-	return s.startFront(ctx, namespace, service, "nginx-"+service)
+	return s.startFront(ctx, namespace, service, "nginx-"+namespace+"-"+service)
 }
 
 // StartPagesFront is StartFront for a TokenPolicy with cookies: a page whose token has expired leads to /auth/continue.
 func (s *Stage) StartPagesFront(ctx context.Context, namespace, service string) (*Front, error) {
-	return s.startFront(ctx, namespace, service, "nginx-pages-"+service, "set $keyturn_cookies no;", "set $keyturn_cookies yes;")
+	return s.startFront(ctx, namespace, service, "nginx-pages-"+namespace+"-"+service, "set $keyturn_cookies no;", "set $keyturn_cookies yes;")
 }
 
 func (s *Stage) startFront(ctx context.Context, namespace, service, dir string, edits ...string) (*Front, error) {
