@@ -104,6 +104,11 @@ func (r *authRolloutReconciler) reconcile(ctx context.Context, s *rolloutStep, s
 		return 0, stop(keyturnv1alpha1.ConditionResolvedRefs, keyturnv1alpha1.ReasonTokenServiceNotFound,
 			"there is no TokenService %q in namespace %s: create it, or delete this and create one that names another", s.aro.Spec.TokenServiceRef.Name, s.aro.Namespace)
 	}
+	if source := strangePrefix(s.aro, s.service); source != "" {
+		return 0, stop(keyturnv1alpha1.ConditionAccepted, keyturnv1alpha1.ReasonInvalidSpec,
+			"legacy.subjectPrefix %q and that of identity %q of TokenService %s begin alike, so a session could be taken for a user of that source: "+
+				"give it the prefix of the source that logs the same users in, or one that begins as no other does", s.aro.Spec.Legacy.SubjectPrefix, source, s.service.Name)
+	}
 	unresolved := r.checkSecrets(ctx, s.aro.Namespace, legacySecrets(s.aro))
 	if problem, ok := asStopped(unresolved); ok {
 		s.conds.bad(problem.condition, problem.reason, "%s", problem.message)

@@ -191,6 +191,19 @@ func watched(aro *keyturnv1alpha1.AuthRollout) int {
 	return int(aro.Spec.Steps[0].Percent)
 }
 
+// strangePrefix says which source's users a session of the application could be taken for; empty: none. The application's
+// users are usually those of a source: then both have the same prefix, and no other begins as it does.
+func strangePrefix(aro *keyturnv1alpha1.AuthRollout, tsvc *keyturnv1alpha1.TokenService) string {
+	ours := aro.Spec.Legacy.SubjectPrefix
+	for _, source := range tsvc.Spec.Identity {
+		theirs := source.SubjectPrefix
+		if ours != theirs && (strings.HasPrefix(ours, theirs) || strings.HasPrefix(theirs, ours)) {
+			return source.Name
+		}
+	}
+	return ""
+}
+
 // legacyDocument is how the token service deals with legacy sessions; nil where the document has no rollout.
 func legacyDocument(aro *keyturnv1alpha1.AuthRollout) *snapshot.Legacy {
 	if aro == nil || aro.Status.State == nil {
@@ -198,8 +211,9 @@ func legacyDocument(aro *keyturnv1alpha1.AuthRollout) *snapshot.Legacy {
 	}
 	legacy := &aro.Spec.Legacy
 	doc := &snapshot.Legacy{
-		Validator: snapshot.LegacyValidator{HTTP: legacyWebhook(legacy.Validator.HTTP), Redis: legacyRedis(legacy.Validator.Redis)},
-		Issuer:    legacyWebhook(legacy.Issuer),
+		SubjectPrefix: legacy.SubjectPrefix,
+		Validator:     snapshot.LegacyValidator{HTTP: legacyWebhook(legacy.Validator.HTTP), Redis: legacyRedis(legacy.Validator.Redis)},
+		Issuer:        legacyWebhook(legacy.Issuer),
 	}
 	if r := legacy.Revoker; r != nil {
 		doc.Revoker = &snapshot.LegacyRevoker{HTTP: legacyWebhook(r.HTTP), Redis: legacyRedis(r.Redis)}

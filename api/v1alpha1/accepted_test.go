@@ -105,6 +105,8 @@ podTemplate:
 		"redis over TLS":        sessionsAt("rediss://[2001:db8::1]:6380/15"),
 		"redis without a port":  sessionsAt("redis://sessions.shop.svc"),
 		"endpoint inside":       askedAt("http://shop.shop.svc:3000/session?v=1"),
+		"users of a source":     `{legacy: {subjectPrefix: "shop:"}}`,
+		"Spring sessions":       `{legacy: {validator: {http: null, redis: {url: "redis://a", key: "s:{id}", user: "a#b.c", format: Hash, cookieFormat: Base64}}}}`,
 		"everybody":             `{dualIssue: true, legacy: {issuer: {url: "https://a.example.com/x"}, revoker: {redis: {url: "redis://a", key: "s:{id}", user: u}}, maxSessionLife: 8784h}}`,
 		"guard at its widest":   `{guard: {interval: 1h, minSamples: 1000000, maxIncrease: 99.99pp, fastFail: 100pp, maxEndpointFailures: 100%, consecutiveFailures: 20, latency: {threshold: 1m, maxIncrease: 100pp}, forcedLogins: {minSamples: 1000000, maxIncrease: 100pp}}}`,
 		"guard at its tightest": `{guard: {interval: 10s, minSamples: 1, maxIncrease: 0pp, fastFail: 0.01pp, maxEndpointFailures: 0%, consecutiveFailures: 1, latency: {threshold: 1ms, maxIncrease: 0pp}, forcedLogins: {minSamples: 1, maxIncrease: 0pp}}}`,
@@ -168,6 +170,7 @@ legacy:
   cookieName: connect.sid
   validator: {http: {url: "https://shop.example.com/session", timeout: 2s}}
   maxSessionLife: 720h
+  subjectPrefix: ""
 bucketing: {algorithm: sha256-v1, salt: web-2026}
 steps: [{percent: 10, bake: 24h, approval: Auto}, {percent: 100, bake: 24h, approval: Auto}]
 guard: {interval: 1m, minSamples: 500, maxIncrease: 0.5pp, consecutiveFailures: 3, fastFail: 5pp, maxEndpointFailures: 5%, latency: {threshold: 250ms, maxIncrease: 1pp}, forcedLogins: {minSamples: 100, maxIncrease: 5pp}, onInconclusive: Hold}

@@ -25,6 +25,20 @@ type LegacySpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().startsWith('__host-keyturn') && !self.lowerAscii().startsWith('__secure-keyturn')",message="cookies that begin with __Host-keyturn or __Secure-keyturn are Keyturn's own: name the cookie of the application's session"
 	CookieName string `json:"cookieName"`
 
+	// subjectPrefix is put before the application's ids of users to make sub (=
+	// user_id = X-Auth-User), such as shop: for shop:4711. Give it the
+	// subjectPrefix of the identity source of the TokenService that logs the same
+	// users in, so that a session and a token name one user. If no source does,
+	// it must not be the beginning of a source's prefix, nor begin with one, or a
+	// session could name a user of that source. Do not change it later: users
+	// would become other users. Default: empty, as a single source has it. At most
+	// 64 characters: letters, digits and . _ : / @ -
+	// +optional
+	// +kubebuilder:default=""
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._:/@-]*$')",message="subjectPrefix may have letters, digits and . _ : / @ - only, such as shop: (quote it in YAML)"
+	SubjectPrefix string `json:"subjectPrefix,omitempty"`
+
 	// validator says whose a session is: an endpoint of the application, or the
 	// Redis in which it keeps its sessions.
 	// +required
@@ -169,7 +183,8 @@ type LegacyRedis struct {
 	Format SessionFormat `json:"format,omitempty"`
 
 	// user says where the user is: a path into the JSON, such as passport.user.id; in
-	// a hash a field, or FIELD#PATH for what is inside of its value. What is there must be the user's whole sub.
+	// a hash a field, or FIELD#PATH for what is inside of its value. What is there is
+	// the application's id of the user; subjectPrefix goes before it.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256

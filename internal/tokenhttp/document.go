@@ -21,6 +21,7 @@ type Document struct {
 	directory *identity.Directory
 	steer     *steering.Steering // nil where there are no legacy sessions
 	legacy    Legacy
+	strangers []string // prefixes of users whom the application does not have
 	jwks      cachable
 	discovery cachable
 	kids      []string

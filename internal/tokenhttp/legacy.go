@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,6 +78,11 @@ func (d *Document) loadLegacy(b builder) (err error) {
 	if d.Legacy == nil {
 		return errors.New("there is a rollout, and legacy is missing: it says who knows the old sessions")
 	}
+	for _, source := range d.Identity {
+		if source.SubjectPrefix != d.Legacy.SubjectPrefix {
+			d.strangers = append(d.strangers, source.SubjectPrefix)
+		}
+	}
 	d.legacy = legacyDown{}
 	if b.openLegacy != nil {
 		d.legacy, err = b.openLegacy(d.Rollout.Cookie, *d.Legacy)
@@ -124,8 +130,17 @@ func (s *Service) validated(ctx context.Context, doc *Document, cookie secret.Te
 	if err == nil && (session.User == "" || !session.Expires.IsZero() && session.Expires.Sub(s.Now()) < 2*time.Second) {
 		err = legacy.ErrInvalid
 	}
+	if err == nil && doc.strange(session.User) {
+		err = fmt.Errorf("%w: it names a user of an identity source with another subjectPrefix: give legacy.subjectPrefix that of the source that logs the same users in", legacy.ErrUnavailable)
+	}
 	s.legacyDone("validate", err)
 	return shownSession{Session: session, cookie: cookie, err: err}
+}
+
+// strange tells whether a session's user is, or could be, one of a source whose users the application does not have. It is
+// refused one by one, not with the document: that has the keys, too. And nobody is logged out by it, since it can be mended.
+func (d *Document) strange(user string) bool {
+	return slices.ContainsFunc(d.strangers, func(prefix string) bool { return strings.HasPrefix(user, prefix) })
 }
 
 // legacyDone counts a question to the application, and logs that it was not answered.

@@ -1,11 +1,14 @@
 package tokenhttp
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/keyturn/keyturn/internal/legacy"
+	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
 )
 
@@ -137,4 +140,53 @@ func TestDeliveryOfARefreshToken(t *testing.T) {
 	b := r.login("alice", canary)
 	r.want(r.do(http.MethodPost, "/auth/refresh", object("refresh_token", b.text("refresh_token"), "delivery", "cookie")), http.StatusBadRequest, CodeInvalidRequest)
 	r.want(r.do(http.MethodPost, "/auth/refresh", object("refresh_token", b.text("refresh_token"), "delivery", "body")), http.StatusOK, "")
+}
+
+// A session that names a user of another source than the application's own is nobody's, wherever it is shown, and is not
+// taken for one that has ended.
+func TestSessionsOfOtherSources(t *testing.T) {
+	for _, row := range []struct {
+		user, legacy string
+		sources      []string
+		good         bool
+	}{
+		{"alice", "", []string{""}, true},
+		{"shop:4711", "shop:", []string{"shop:", "staff:"}, true},
+		{"shop:4711", "shop:", []string{"staff:", "corp:"}, true},
+		{"4711", "", []string{"staff:", "shop:"}, true},
+		{"staff:bob", "", []string{"staff:", "shop:"}, false},
+		{"shop:4711", "shop:", []string{""}, false},
+		{"staff:xy", "staff:x", []string{"staff:"}, false},
+	} {
+		r := newLegacyRig(t, 100)
+		doc := r.issuer
+		copied := *doc.Legacy
+		doc.Legacy = &copied
+		doc.Legacy.SubjectPrefix = row.legacy
+		users := doc.Identity[0].Htpasswd
+		doc.Identity = nil
+		for i, prefix := range row.sources {
+			doc.Identity = append(doc.Identity, snapshot.IdentitySource{Name: string(rune('a' + i)), SubjectPrefix: prefix, Htpasswd: users})
+		}
+		r.use(doc)
+		sid := r.app.session(row.user, time.Hour)
+		seen, err := r.service.Ask(t.Context(), secret.NewText(sid))
+		a, b := r.exchangeSession(sid), r.refreshSession("{}", sid)
+		if !row.good {
+			if !errors.Is(err, legacy.ErrUnavailable) {
+				t.Errorf("%+v: an edge is told %+v, %v", row, seen, err)
+			}
+			r.want(a, http.StatusServiceUnavailable, CodeLegacyUnavailable)
+			r.want(b, http.StatusServiceUnavailable, CodeLegacyUnavailable)
+			if !strings.Contains(r.log.String(), "give legacy.subjectPrefix that of the source") {
+				t.Error("the log does not say how to mend it")
+			}
+			continue
+		}
+		if err != nil || seen.User != row.user {
+			t.Errorf("%+v: an edge is told %+v, %v", row, seen, err)
+		}
+		r.want(a, http.StatusOK, "")
+		r.want(b, http.StatusOK, "")
+	}
 }
