@@ -1,5 +1,5 @@
 // Command fuzz runs every fuzz target of the module, one after the other, each for a number of executions, and tells
-// what it did. A target that finds something leaves the input under its package's testdata/fuzz, where go test replays
+// what it did: the executions, the processor time of each, the inputs that reached new code, the time it took. A target that finds something leaves the input under its package's testdata/fuzz, where go test replays
 // it from then on; the others are still run, and the exit status is 1.
 //
 //	go run ./hack/fuzz                          10 million executions each, hours on two cores
@@ -39,15 +39,18 @@ func main() {
 		os.Exit(2)
 	}
 	findings := 0
-	fmt.Printf("%-46s %12s %9s %9s %8s\n", "TARGET", "EXECUTIONS", "PER SEC", "NEW", "TIME")
-	for _, t := range all {
-		if *list {
+	if *list {
+		for _, t := range all {
 			fmt.Println(t.name())
-			continue
 		}
+		return
+	}
+	fmt.Printf("%-40s %12s %10s %6s %8s\n", "TARGET", "EXECUTIONS", "CPU us", "NEW", "TIME")
+	for _, t := range all {
 		started := time.Now()
 		run := t.run(ctx, *n, *parallel)
-		fmt.Printf("%-46s %12d %9.0f %9d %8s\n", t.name(), run.executions, float64(run.executions)/time.Since(started).Seconds(), run.interesting, time.Since(started).Round(time.Second))
+		perExecution := float64(run.cpu.Microseconds()) / float64(max(run.executions, 1))
+		fmt.Printf("%-40s %12d %10.0f %6d %8s\n", t.name(), run.executions, perExecution, run.interesting, time.Since(started).Round(time.Second))
 		if ctx.Err() != nil {
 			os.Exit(130)
 		}

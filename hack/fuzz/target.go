@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // target is one fuzz function.
@@ -60,14 +61,26 @@ func targets(ctx context.Context, wanted *regexp.Regexp) ([]target, error) {
 // result is what came of a run.
 type result struct {
 	executions, interesting int
-	tail                    string // the last lines of its output
+	cpu                     time.Duration // of all processes
+	tail                    string        // the last lines of its output
 	err                     error
 }
 
 var progress = regexp.MustCompile(`execs: (\d+) .*new interesting: (\d+)`)
 
-// run fuzzes for n executions.
-func (t target) run(ctx context.Context, n, parallel int) (r result) {
+// run fuzzes for n executions. The test is built before, so that the figures are of the target alone.
+func (t target) run(ctx context.Context, n, parallel int) result {
+	if r := t.fuzz(ctx, 1, parallel); r.err != nil {
+		return r
+	}
+	r := t.fuzz(ctx, n, parallel)
+	if r.err == nil && r.executions < n {
+		r.err = fmt.Errorf("it ended after %d executions", r.executions)
+	}
+	return r
+}
+
+func (t target) fuzz(ctx context.Context, n, parallel int) (r result) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.function+"$", "-fuzztime", strconv.Itoa(n)+"x", "-parallel", strconv.Itoa(parallel), "-timeout", "0", t.pkg)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that its workers end too
 	out, err := cmd.StdoutPipe()
@@ -89,9 +102,7 @@ func (t target) run(ctx context.Context, n, parallel int) (r result) {
 		}
 	}
 	r.err, r.tail = cmd.Wait(), strings.Join(last, "\n")
-	if r.err == nil && r.executions < n {
-		r.err = fmt.Errorf("it ended after %d executions", r.executions)
-	}
+	r.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	return r
 }
 
