@@ -114,7 +114,8 @@ func fine(c *metav1.Condition) bool {
 		return c.Status == metav1.ConditionFalse
 	}
 	young := c.Type == v1alpha1.ConditionGuardPassing && c.Reason == v1alpha1.ReasonTooFewSamples
-	return c.Status == metav1.ConditionTrue || young || slices.Contains(neutral, c.Type)
+	untried := c.Type == v1alpha1.ConditionEnforced && c.Reason == v1alpha1.ReasonNotProbed
+	return c.Status == metav1.ConditionTrue || young || untried || slices.Contains(neutral, c.Type)
 }
 
 func repeats(c *metav1.Condition, all []metav1.Condition) bool {

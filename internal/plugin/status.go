@@ -20,6 +20,7 @@ type StatusReport struct {
 	Services  []ServiceReport `json:"services"`
 	Policies  []PolicyReport  `json:"policies"`
 	Rollouts  []RolloutReport `json:"rollouts"`
+	Access    []AccessReport  `json:"access"`
 }
 
 // ServiceReport is one TokenService.
@@ -61,18 +62,22 @@ func (s *Session) statusReport(ctx context.Context) (StatusReport, error) {
 	var services v1alpha1.TokenServiceList
 	var policies v1alpha1.TokenPolicyList
 	var rollouts v1alpha1.AuthRolloutList
-	for _, list := range []client.ObjectList{&sets, &services, &policies, &rollouts} {
+	var access v1alpha1.AccessPolicyList
+	for _, list := range []client.ObjectList{&sets, &services, &policies, &rollouts, &access} {
 		if err := s.Client.List(ctx, list, client.InNamespace(s.Namespace)); err != nil {
 			return StatusReport{}, err
 		}
 	}
-	return NewStatusReport(s.Namespace, sets.Items, services.Items, policies.Items, rollouts.Items...), nil
+	report := NewStatusReport(s.Namespace, sets.Items, services.Items, policies.Items, rollouts.Items...)
+	report.addAccess(access.Items)
+	return report, nil
 }
 
 // NewStatusReport makes a report of objects.
 func NewStatusReport(namespace string, sets []v1alpha1.SigningKeySet, services []v1alpha1.TokenService, policies []v1alpha1.TokenPolicy, rollouts ...v1alpha1.AuthRollout) StatusReport {
 	r := StatusReport{
 		Namespace: namespace, Problems: []Problem{}, Sets: []SetReport{}, Services: []ServiceReport{}, Policies: []PolicyReport{}, Rollouts: []RolloutReport{},
+		Access: []AccessReport{},
 	}
 	for i := range services {
 		tsvc := &services[i]
@@ -111,7 +116,7 @@ func drawStatus(s Screen, r *StatusReport, wide bool, now time.Time) string {
 	if r.Namespace == "" {
 		where = "all namespaces"
 	}
-	if len(r.Sets)+len(r.Services)+len(r.Policies)+len(r.Rollouts) == 0 {
+	if len(r.Sets)+len(r.Services)+len(r.Policies)+len(r.Rollouts)+len(r.Access) == 0 {
 		return fmt.Sprintf("Nothing of Keyturn in %s.\n", where)
 	}
 	var b strings.Builder
@@ -123,7 +128,7 @@ func drawStatus(s Screen, r *StatusReport, wide bool, now time.Time) string {
 		table *table
 	}{
 		{"SIGNING KEY SETS", setTable(s, r.Sets, now)}, {"TOKEN SERVICES", serviceTable(r.Services, wide)}, {"TOKEN POLICIES", policyTable(r.Policies)},
-		{"ROLLOUTS", rolloutTable(r.Rollouts)},
+		{"ROLLOUTS", rolloutTable(r.Rollouts)}, {"ACCESS POLICIES", accessTable(r.Access)},
 	} {
 		if len(part.table.rows) == 0 {
 			continue

@@ -1,0 +1,57 @@
+package plugin
+
+import (
+	"github.com/keyturn/keyturn/api/v1alpha1"
+)
+
+// AccessReport is one AccessPolicy.
+type AccessReport struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Ready     string `json:"ready"`
+	Mode      string `json:"mode"`
+	// TokenService is the namespace/name of the one whose tokens count.
+	TokenService string `json:"tokenService"`
+	// Attached counts the targets that exist and are not contested, of all, or says that there are none.
+	Attached string `json:"attached"`
+	// Replicas are the edges that decide by it, of all.
+	Replicas string `json:"replicas"`
+	Enforced string `json:"enforced"`
+	// Snippet is what to configure at the ingress.
+	Snippet string `json:"snippet,omitempty"`
+}
+
+// addAccess puts the AccessPolicies into a report.
+func (r *StatusReport) addAccess(policies []v1alpha1.AccessPolicy) {
+	for i := range policies {
+		acp := &policies[i]
+		service := acp.Namespace
+		if other := acp.Spec.TokenServiceRef.Namespace; other != nil {
+			service = *other
+		}
+		r.Problems = append(r.Problems, problems("AccessPolicy", acp, acp.Status.ObservedGeneration, acp.Status.Conditions)...)
+		r.Access = append(r.Access, AccessReport{
+			Namespace: acp.Namespace, Name: acp.Name, Ready: statusOf(acp.Status.Conditions, v1alpha1.ConditionReady), Mode: string(acp.Spec.Mode),
+			TokenService: service + "/" + acp.Spec.TokenServiceRef.Name, Attached: acp.Status.Attached, Replicas: acp.Status.Replicas,
+			Enforced: statusOf(acp.Status.Conditions, v1alpha1.ConditionEnforced), Snippet: acp.Status.Snippet,
+		})
+	}
+	gravestFirst(r.Problems)
+}
+
+func accessTable(policies []AccessReport) *table {
+	t := &table{heads: []string{"NAMESPACE", "NAME", "READY", "MODE", "TARGETS", "SERVICE", "EDGES", "ENFORCED"}}
+	for i := range policies {
+		r := &policies[i]
+		enforced := truth(r.Enforced)
+		if r.Enforced == "Unknown" {
+			enforced = text("not tried")
+		}
+		mode := text(r.Mode)
+		if r.Mode == string(v1alpha1.AccessAudit) {
+			mode = toned(r.Mode, wary)
+		}
+		t.add(text(r.Namespace), text(r.Name), truth(r.Ready), mode, text(r.Attached), text(r.TokenService), text(r.Replicas), enforced)
+	}
+	return t
+}
