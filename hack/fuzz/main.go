@@ -27,46 +27,52 @@ func main() {
 	list := flag.Bool("list", false, "only name the targets")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	wanted, err := regexp.Compile(*match)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "fuzz: -match:", err)
-		os.Exit(2)
+	var all []target
+	if err == nil {
+		all, err = targets(ctx, wanted)
 	}
-	all, err := targets(ctx, wanted)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "fuzz:", err)
-		os.Exit(2)
-	}
-	findings := 0
-	if *list {
+	switch {
+	case err != nil:
+	case *list:
 		for _, t := range all {
 			fmt.Println(t.name())
 		}
-		return
+	default:
+		err = fuzz(ctx, all, *n, *parallel, *keep)
 	}
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "fuzz:", err)
+		os.Exit(1)
+	}
+}
+
+// fuzz runs the targets and prints a line for each; the error tells how many found something.
+func fuzz(ctx context.Context, all []target, n, parallel, keep int) error {
+	findings := 0
 	fmt.Printf("%-40s %12s %10s %6s %8s\n", "TARGET", "EXECUTIONS", "CPU us", "NEW", "TIME")
 	for _, t := range all {
 		started := time.Now()
-		run := t.run(ctx, *n, *parallel)
+		run := t.run(ctx, n, parallel)
 		perExecution := float64(run.cpu.Microseconds()) / float64(max(run.executions, 1))
 		fmt.Printf("%-40s %12d %10.0f %6d %8s\n", t.name(), run.executions, perExecution, run.interesting, time.Since(started).Round(time.Second))
 		if ctx.Err() != nil {
-			os.Exit(130)
+			return ctx.Err()
 		}
 		if run.err != nil {
 			findings++
 			fmt.Printf("%s found something: %v\n%s\n", t.name(), run.err, run.tail)
 		}
-		if *keep > 0 {
-			if err := t.keep(ctx, *keep); err != nil {
-				fmt.Fprintln(os.Stderr, "fuzz: keep:", err)
+		if keep > 0 {
+			if err := t.keep(ctx, keep); err != nil {
+				return err
 			}
 		}
 	}
 	if findings > 0 {
-		fmt.Printf("%d of %d targets found something\n", findings, len(all))
-		os.Exit(1)
+		return fmt.Errorf("%d of %d targets found something", findings, len(all))
 	}
 	fmt.Printf("%d targets, no finding\n", len(all))
+	return nil
 }

@@ -9,9 +9,10 @@ import (
 
 func TestAdversarialTokens(t *testing.T) {
 	v := testVerifier()
-	classes, sources := map[string]int{}, map[string]int{}
+	classes, sources, ran := map[string]int{}, map[string]int{}, 0
 	for _, a := range Algorithms {
 		t.Run(string(a), func(t *testing.T) {
+			ran++
 			cases := setting().Cases(forgingKey(keys()[a]))
 			seen := map[string]bool{}
 			for _, c := range cases {
@@ -42,7 +43,7 @@ func TestAdversarialTokens(t *testing.T) {
 	}
 	// Every rule of RFC 8725, section 3 that is about verifying signed tokens, and the reader's own subjects.
 	for _, source := range []string{"RFC 8725 §3.1", "RFC 8725 §3.2", "RFC 8725 §3.3", "RFC 8725 §3.4", "RFC 8725 §3.6", "RFC 8725 §3.7", "RFC 8725 §3.8", "RFC 8725 §3.9", "RFC 8725 §3.10", "RFC 8725 §3.11"} {
-		if sources[source] == 0 {
+		if sources[source] == 0 && ran == len(Algorithms) {
 			t.Errorf("nothing tests %s", source)
 		}
 	}

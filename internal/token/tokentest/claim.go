@@ -124,6 +124,7 @@ func audienceAttacks() []attack {
 		{"aud", "ours and a number", section, malformed, func(f *forged) { f.payload["aud"] = []any{f.Audience, 1} }, nil},
 		{"aud", "ours in two arrays", section, malformed, func(f *forged) { f.payload["aud"] = []any{[]string{f.Audience}} }, nil},
 		{"aud", "ours and null", section, malformed, func(f *forged) { f.payload["aud"] = []any{f.Audience, nil} }, nil},
+		{"aud", "ours and one with a NUL", section, malformed, func(f *forged) { f.payload["aud"] = []string{f.Audience, "a\x00b"} }, nil},
 		array("array of an empty array", "[[]]"),
 		array("array of an object", "[{}]"),
 	}

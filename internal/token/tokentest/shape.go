@@ -99,7 +99,7 @@ var shapeAttacks = []attack{
 	{"other", "[object Object]", "RFC 6750 §2.1", malformed, text(become("[object Object]")), nil},
 }
 
-// lastBits sets a bit past the last byte of a segment, if there is room for one.
+// lastBits sets a bit past the last byte of a segment, which must have room for one.
 func lastBits(s string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	return s[:len(s)-1] + string(alphabet[strings.IndexByte(alphabet, s[len(s)-1])|1])
@@ -124,18 +124,15 @@ func segmentAttacks() []attack {
 		add("letter that looks like one", "RFC 4648 §3.3", func(s string) string { return s[:4] + "а" + s[5:] })
 		add("single character more", "RFC 4648 §4", func(s string) string { return strings.TrimRight(s+"AAAA", "")[:len(s)/4*4+1] })
 	}
-	// A segment has room for stray bits unless its length is a multiple of three bytes.
 	return append(attacks,
-		attack{"base64", "stray bits of the header", "RFC 4648 §3.5", malformed, all(padTo(true), segment(0, lastBits)), nil},
-		attack{"base64", "stray bits of the payload", "RFC 4648 §3.5", malformed, all(padTo(false), segment(1, lastBits)), nil},
+		attack{"base64", "four stray bits of the header", "RFC 4648 §3.5", malformed, all(headerText(padTo(1)), segment(0, lastBits)), nil},
+		attack{"base64", "four stray bits of the payload", "RFC 4648 §3.5", malformed, all(payloadText(padTo(1)), segment(1, lastBits)), nil},
+		attack{"base64", "two stray bits of the header", "RFC 4648 §3.5", malformed, all(headerText(padTo(2)), segment(0, lastBits)), nil},
+		attack{"base64", "two stray bits of the payload", "RFC 4648 §3.5", malformed, all(payloadText(padTo(2)), segment(1, lastBits)), nil},
 		attack{"base64", "stray bits of the signature", "RFC 4648 §3.5", malformed, segment(2, lastBits), nil})
 }
 
-// padTo makes a segment one byte longer than a multiple of three.
-func padTo(head bool) func(*forged) {
-	pad := func(s string) string { return "{" + strings.Repeat(" ", (4-len(s)%3)%3) + s[1:] }
-	if head {
-		return headerText(pad)
-	}
-	return payloadText(pad)
+// padTo makes a text rest bytes longer than a multiple of three: only then its last character has bits to spare.
+func padTo(rest int) func(string) string {
+	return func(s string) string { return "{" + strings.Repeat(" ", (3+rest-len(s)%3)%3) + s[1:] }
 }
