@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -91,6 +92,7 @@ func TestForcedLoginsHold(t *testing.T) {
 func TestBaselinesOfEverything(t *testing.T) {
 	at100 := func(t *testing.T, logins uint64) *tale {
 		s := guarded(t).sample(full(0, 0)).after(time.Hour).sample(full(logins, 0)).is(50, Promoted, Baking)
+		s.p.Steps = slices.Clone(s.p.Steps)
 		s.p.Steps[1].Manual = false
 		return s.after(2*time.Hour).sample(full(logins, 0)).is(100, Promoted, Complete)
 	}
@@ -110,6 +112,13 @@ func TestBaselinesOfEverything(t *testing.T) {
 			s.after(time.Minute).sample(alone(100, 50, 3))
 		}
 		s.is(50, RolledBack, CoolingDown).rolledBackBy(ForcedLogins, func(x Sample) Sides { return x.Logins }, Sides{Counts{100, 50}, Counts{100, 0}})
+	})
+	t.Run("few logins at the last step", func(t *testing.T) { // then those of the step before count
+		s := guarded(t).sample(full(0, 0)).after(time.Hour).sample(full(100, 4)).is(50, Promoted, Baking)
+		s.after(time.Minute).sample(full(1, 0)).command("1", Promote).is(100, Promoted, Complete)
+		if b := s.state.Baseline; b.Logins != (Counts{100, 4}) || b.Slow != (Counts{1000, 3}) || b.Events != healthy().Cohort {
+			t.Errorf("the baseline is %+v", b)
+		}
 	})
 	t.Run("no baseline of logins", func(t *testing.T) {
 		s := at100(t, 1)
