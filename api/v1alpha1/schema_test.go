@@ -43,7 +43,7 @@ var design = map[string]struct{ short, plural, columns string }{
 	"TokenPolicy":   {"tpol", "tokenpolicies", "ACCEPTED ACCESS-TTL REFRESH-TTL USED-BY AGE"},
 	"TokenService":  {"tsvc", "tokenservices", "READY ISSUER KEY REPLICAS EDGE ROLLOUT AGE"},
 	"AccessPolicy":  {"acp", "accesspolicies", "READY MODE TARGETS TOKENSERVICE ENFORCED AGE"},
-	"AuthRollout":   {"aro", "authrollouts", "READY STAGE STEP PERCENT LEGACY GUARD ROLLBACK-SAFE SUNSET (REPLICAS NEXT AGE)"},
+	"AuthRollout":   {"aro", "authrollouts", "READY STAGE STEP PERCENT LEGACY GUARD ROLLBACK-SAFE SUNSET (REPLICAS) (NEXT) (AGE)"},
 }
 
 func TestNamesAndColumns(t *testing.T) {
