@@ -15,10 +15,11 @@ import (
 
 // accessOf compiles the policies that the edges of a TokenService decide by, the oldest first. What is contested on every
 // target, is not permitted or names a claim that no token carries is not among them: the edge refuses who asks by its name.
-func (b *base) accessOf(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, allowed []string) ([]accessEntry, error) {
+// clashes says why of a policy that does not go with an older one, by name.
+func (b *base) accessOf(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, allowed []string) (entries []accessEntry, clashes map[string]string, err error) {
 	policies, err := b.accessIn(ctx, "")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var ours []*keyturnv1alpha1.AccessPolicy
 	for i := range policies {
@@ -28,8 +29,9 @@ func (b *base) accessOf(ctx context.Context, tsvc *keyturnv1alpha1.TokenService,
 	}
 	slices.SortFunc(ours, compareAge)
 	held := holdersOf(policies)
-	var entries []accessEntry
 	var grants *referenceGrants
+	var headers headerUses
+	clashes = map[string]string{}
 	for _, acp := range ours {
 		if held.beaten(acp) {
 			continue
@@ -37,7 +39,7 @@ func (b *base) accessOf(ctx context.Context, tsvc *keyturnv1alpha1.TokenService,
 		if acp.Namespace != tsvc.Namespace {
 			if grants == nil {
 				if grants, err = b.grantsIn(ctx, tsvc.Namespace); err != nil {
-					return nil, err
+					return nil, nil, err
 				}
 			}
 			if !grants.allow(keyturnv1alpha1.Group, "AccessPolicy", acp.Namespace, keyturnv1alpha1.Group, "TokenService", tsvc.Name) {
@@ -49,11 +51,15 @@ func (b *base) accessOf(ctx context.Context, tsvc *keyturnv1alpha1.TokenService,
 			continue // its own controller says so
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		if clash := headers.take(&entry.doc); clash != "" {
+			clashes[entry.doc.Name] = clash
+			continue
 		}
 		entries = append(entries, *entry)
 	}
-	return entries, nil
+	return entries, clashes, nil
 }
 
 // fitAccess leaves out of the edge's document what it has no room for.
@@ -71,7 +77,11 @@ func (r *tokenServiceReconciler) fitAccess(ctx context.Context, tsvc *keyturnv1a
 			stored = snapshot.Edge{} // an edited document is replaced
 		}
 	}
-	return fitAccess(edge, entries, stored.Policies), nil
+	left := fitAccess(edge, entries, stored.Policies)
+	if err := snapshot.CheckPolicies(edge.Policies, edge.Claims); err != nil { // an old version beside a new one
+		return nil, stop(keyturnv1alpha1.ConditionReady, keyturnv1alpha1.ReasonSnapshotFull, "the edges' document has no room for the newest of the AccessPolicies, and the older ones do not go together without them (%v): the last good document stays in force, make policies smaller", err)
+	}
+	return left, nil
 }
 
 // crowded says which policies have no room. The TokenService is not as it should be, although its keys rotate all the same.
@@ -95,9 +105,10 @@ type accessViews struct {
 // accessView is that of one TokenService. It does not change.
 type accessView struct {
 	entries map[string]programmedEntry
-	// left are the policies for which there was no room.
-	left  map[string]bool
-	edges []edgeView
+	// left are the policies for which there was no room, clashes those that do not go with an older one, and why.
+	left    map[string]bool
+	clashes map[string]string
+	edges   []edgeView
 }
 
 // programmedEntry is a policy in the edges' document: its digest, and the first revision that is known to have it so.
@@ -127,12 +138,12 @@ func (v *accessViews) forget(service types.UID) {
 }
 
 // publish notes the document that was stored and what the replicas say.
-func (v *accessViews) publish(service types.UID, entries []accessEntry, left map[string]bool, revision int64, replicas []replica) {
+func (v *accessViews) publish(service types.UID, refs *resolved, left map[string]bool, revision int64, replicas []replica) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	before := v.all[service]
-	view := &accessView{entries: make(map[string]programmedEntry, len(entries)), left: left}
-	for _, entry := range entries {
+	view := &accessView{entries: make(map[string]programmedEntry, len(refs.access)), left: left, clashes: refs.clashes}
+	for _, entry := range refs.access {
 		if left[entry.doc.Name] {
 			continue
 		}

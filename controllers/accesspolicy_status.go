@@ -80,6 +80,8 @@ func acceptedCondition(s *accessStep) {
 		s.conds.bad(kind, keyturnv1alpha1.ReasonConflicted, "%s: delete one of the two, or name other targets; until then the edge refuses who asks by this policy", s.contested())
 	case s.invalid != nil:
 		s.conds.bad(kind, s.invalid.reason, "%s", s.invalid.message)
+	case s.clash() != "":
+		s.conds.bad(kind, keyturnv1alpha1.ReasonConflicted, "%s", s.clash())
 	case s.full():
 		s.conds.bad(kind, keyturnv1alpha1.ReasonSnapshotFull, "the edges' document has no room for this policy as it is now, the last good one stays in force: make this one or others smaller")
 	case len(s.held) > 0:
@@ -87,6 +89,14 @@ func acceptedCondition(s *accessStep) {
 	default:
 		s.conds.good(kind, keyturnv1alpha1.ReasonAccepted, "the policy is valid and nobody contests its targets")
 	}
+}
+
+// clash says why the policy does not go with an older one of the same TokenService.
+func (s *accessStep) clash() string {
+	if s.view == nil {
+		return ""
+	}
+	return s.view.clashes[accessName(s.acp)]
 }
 
 func (s *accessStep) full() bool { return s.view != nil && s.view.left[accessName(s.acp)] }

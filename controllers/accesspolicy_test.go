@@ -269,3 +269,27 @@ func TestAccessQuiet(t *testing.T) {
 		return ""
 	})
 }
+
+// TestAccessHeadersClash: of two policies that use one header for two things the older one stays, and the document is one that
+// an edge takes.
+func TestAccessHeadersClash(t *testing.T) {
+	w := newWorld(t)
+	serving(w)
+	w.create(w.newAccess("reads", func(spec *keyturnv1alpha1.AccessPolicySpec) {
+		spec.TokenSources = []keyturnv1alpha1.AccessTokenSource{{Header: &keyturnv1alpha1.TokenHeader{Name: "X-Team-Token"}}}
+	}))
+	w.accessReady("reads")
+	w.afterThisSecond("reads")
+	w.create(w.newAccess("tells", func(spec *keyturnv1alpha1.AccessPolicySpec) {
+		spec.UpstreamHeaders = []keyturnv1alpha1.UpstreamHeader{{Name: "x-team-token", Claim: "sub"}}
+	}))
+	c := w.accessSays("tells", keyturnv1alpha1.ConditionAccepted, metav1.ConditionFalse, keyturnv1alpha1.ReasonConflicted)
+	if !strings.Contains(c.Message, "AccessPolicy "+w.ns+"/reads takes tokens") {
+		t.Errorf("says %s", c.Message)
+	}
+	w.compiledAre("reads")
+	w.accessReady("reads")
+	edit(w, w.newAccess("reads"), func(acp *keyturnv1alpha1.AccessPolicy) { acp.Spec.TokenSources = nil })
+	w.accessReady("tells")
+	w.compiledAre("reads", "tells")
+}

@@ -99,7 +99,7 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 	if err != nil {
 		return 0, err
 	}
-	r.views.publish(tsvc.UID, refs.access, documents.left, documents.edge, replicas)
+	r.views.publish(tsvc.UID, refs, documents.left, documents.edge, replicas)
 	for _, object := range r.workloads(tsvc, refs.rollout) {
 		if err := r.apply(ctx, tsvc, object); err != nil {
 			return 0, err
@@ -156,7 +156,7 @@ func (r *tokenServiceReconciler) resolve(ctx context.Context, tsvc *keyturnv1alp
 			return nil, err
 		}
 	}
-	if refs.access, err = r.accessOf(ctx, tsvc, refs.policy.Spec.Claims.Allow); err != nil {
+	if refs.access, refs.clashes, err = r.accessOf(ctx, tsvc, refs.policy.Spec.Claims.Allow); err != nil {
 		return nil, err
 	}
 	ring, secret, err := r.readRing(ctx, refs.set)

@@ -96,8 +96,10 @@ type resolved struct {
 	ring *keys.Ring
 	// rollout is the AuthRollout that counts, nil without one.
 	rollout *keyturnv1alpha1.AuthRollout
-	// access are the AccessPolicies that the edges decide by, the oldest first.
-	access []accessEntry
+	// access are the AccessPolicies that the edges decide by, the oldest first; clashes says of others, by name, why they do
+	// not go with an older one.
+	access  []accessEntry
+	clashes map[string]string
 	// cluster are the keys of this cluster's ServiceAccount tokens, nil while they are not needed or never were read.
 	cluster *clusterKeys
 	// clusterTrouble says why they cannot be read, and for how long; nil if they can, or could a short while ago.

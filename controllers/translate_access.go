@@ -1,9 +1,11 @@
 package controllers
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -57,16 +59,55 @@ func accessDocument(acp *keyturnv1alpha1.AccessPolicy, allowed []string) (*acces
 	}
 	for _, header := range spec.UpstreamHeaders {
 		if !slices.Contains(allowed, header.Claim) && !slices.Contains(protocolClaims, header.Claim) {
-			return nil, stop(keyturnv1alpha1.ConditionAccepted, keyturnv1alpha1.ReasonInvalidSpec,
-				"upstreamHeaders: tokens do not carry the claim %q: use one of %s, or add it to claims.allow of the TokenPolicy", header.Claim, strings.Join(append(slices.Clone(allowed), protocolClaims...), ", "))
+			return nil, invalidAccess("upstreamHeaders: tokens do not carry the claim %q: use one of %s, or add it to claims.allow of the TokenPolicy", header.Claim, strings.Join(append(slices.Clone(allowed), protocolClaims...), ", "))
 		}
 		doc.Headers = append(doc.Headers, snapshot.UpstreamHeader{Name: header.Name, Claim: header.Claim})
+	}
+	if err := doc.Check(allowed); err != nil { // one bad policy would make the edges refuse the whole document
+		return nil, invalidAccess("no edge would take the policy: %v; mend the field", err)
 	}
 	raw, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("encode AccessPolicy %s: %w", doc.Name, err)
 	}
 	return &accessEntry{doc: doc, digest: sha256.Sum256(raw), size: len(raw)}, nil
+}
+
+func invalidAccess(format string, args ...any) error {
+	return stop(keyturnv1alpha1.ConditionAccepted, keyturnv1alpha1.ReasonInvalidSpec, format, args...)
+}
+
+// headerUses are the headers that policies set for applications, and those that they take tokens from. One TokenService's
+// policies must not do both with the same header, or the edge could not tell a token from a spoofed identity.
+type headerUses struct{ told, read map[string]string }
+
+// take adds the headers of a policy, or says which of them clashes with an older policy.
+func (u *headerUses) take(doc *snapshot.AccessPolicy) string {
+	if u.told == nil {
+		u.told, u.read = map[string]string{}, map[string]string{}
+	}
+	mine := headerUses{told: map[string]string{}, read: map[string]string{}}
+	for _, header := range doc.Headers {
+		mine.told[snapshot.Spelled(header.Name)] = doc.Name
+	}
+	for _, source := range doc.Sources {
+		if name := snapshot.Spelled(source.Header); name != "" {
+			mine.read[name] = doc.Name
+		}
+	}
+	for name := range mine.read {
+		if who := cmp.Or(u.told[name], mine.told[name]); who != "" {
+			return fmt.Sprintf("it takes tokens from the header %s, which AccessPolicy %s sets for applications: use another header in one of the two", name, who)
+		}
+	}
+	for name := range mine.told {
+		if who := u.read[name]; who != "" {
+			return fmt.Sprintf("it sets the header %s for applications, from which AccessPolicy %s takes tokens: use another header in one of the two", name, who)
+		}
+	}
+	maps.Copy(u.told, mine.told)
+	maps.Copy(u.read, mine.read)
+	return ""
 }
 
 // accessName is the name by which the ingress asks.
@@ -94,77 +135,4 @@ func askedHeaders(acp *keyturnv1alpha1.AccessPolicy) []string {
 		}
 	}
 	return names
-}
-
-// roomFor tells whether the edge's document, which has them, can be stored.
-func roomFor(edge *snapshot.Edge, entries []accessEntry) bool {
-	total := 0
-	for i := range entries {
-		total += entries[i].size
-	}
-	return total < surelyFits || fits(edge)
-}
-
-// fitAccess puts as many policies into the edge's document as it can carry. What the stored document has of them stays as it
-// is, and changes are taken over from the oldest policy on: the newest are left out, and returned by name. Keys rotate all the
-// same, whatever the policies say. entries are ordered from the oldest on.
-func fitAccess(edge *snapshot.Edge, entries []accessEntry, stored []snapshot.AccessPolicy) (left map[string]bool) {
-	before := map[string]snapshot.AccessPolicy{}
-	for _, p := range stored {
-		before[p.Name] = p
-	}
-	var kept, changed []accessEntry
-	for _, entry := range entries {
-		was, known := before[entry.doc.Name]
-		if raw, err := json.Marshal(was); known && err == nil && sha256.Sum256(raw) == entry.digest {
-			kept = append(kept, entry)
-			continue
-		}
-		changed = append(changed, entry)
-	}
-	with := func(taken int) []accessEntry {
-		out := append(slices.Clone(kept), changed[:taken]...)
-		for _, entry := range changed[taken:] {
-			if was, known := before[entry.doc.Name]; known {
-				out = append(out, accessEntry{doc: was})
-			}
-		}
-		return out
-	}
-	taken := 0
-	for low, high := 0, len(changed); low < high; { // the most that fit: each question costs a whole encoding
-		middle := (low + high + 1) / 2
-		edge.Policies = accessPolicies(with(middle))
-		if fits(edge) {
-			low, taken = middle, middle
-		} else {
-			high = middle - 1
-		}
-	}
-	edge.Policies = accessPolicies(with(taken))
-	left = map[string]bool{}
-	for _, entry := range changed[taken:] {
-		left[entry.doc.Name] = true
-	}
-	return left
-}
-
-// surelyFits are bytes of policies that fit into a document whatever else is in it.
-const surelyFits = snapshot.MaxBytes / 2
-
-// fits tells whether a document can be stored under any revision.
-func fits(edge *snapshot.Edge) bool {
-	probe := *edge
-	probe.Revision = 1 << 52
-	raw, err := snapshot.EncodeEdge(probe)
-	return err == nil && len(raw) <= snapshot.MaxBytes-64
-}
-
-func accessPolicies(entries []accessEntry) []snapshot.AccessPolicy {
-	out := make([]snapshot.AccessPolicy, 0, len(entries))
-	for i := range entries {
-		out = append(out, entries[i].doc)
-	}
-	slices.SortFunc(out, func(a, b snapshot.AccessPolicy) int { return strings.Compare(a.Name, b.Name) })
-	return out
 }

@@ -100,13 +100,16 @@ type UnauthenticatedSpec struct {
 	// +default="Status"
 	Navigation NavigationAnswer `json:"navigation,omitempty"`
 
-	// loginURL is where it is sent: a path of the same host, such as /login, or an
-	// https URL. It must be reachable without a credential.
+	// loginURL is where it is sent: a path of the same host, such as /login, or
+	// /auth/continue where browsers have cookies of the TokenPolicy, or an https URL.
+	// It must be reachable without a credential.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[]A-Za-z0-9:/?&=._~%+,;!$()*[-]+$')",message="loginURL must not have @, #, spaces, quotes, backslashes or other characters that a URL encodes: remove them"
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && self.matches('^(/([^/].*)?|https://([a-z0-9]([-a-z0-9.]*[a-z0-9])?|[[][0-9a-f:.]+[]])(:[1-9][0-9]{0,4})?([/?].*)?)$')",message="loginURL must be a path of the same host that begins with one slash, such as /login, or an https URL with a lower-case host, such as https://www.example.com/login: mend it"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^https://[^/?]*:(443|6553[6-9]|655[4-9][0-9]|65[6-9][0-9]{2}|6[6-9][0-9]{3}|[7-9][0-9]{4})([/?]|$)')",message="loginURL has the port of https itself, or one above 65535: remove :443, or use a port from 1 to 65535"
+	// +kubebuilder:validation:XValidation:rule="self == '/auth/continue' || !self.matches('^/[^?]*%|^/([^?]*/)?[.][.]?([/;?]|$)|^/auth([/?]|$)')",message="the path of loginURL must not have %, . or .. as a segment, and of those under /auth/, where Keyturn's own endpoints are, it can only be /auth/continue: use a path such as /login"
 	LoginURL *string `json:"loginURL,omitempty"`
 }
 
@@ -135,7 +138,7 @@ type TokenHeader struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z][A-Za-z0-9-]*$')",message="name must be the name of a header: letters, digits and -, such as Authorization: mend it"
-	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().matches('^(x-auth-(user|role|method)|cookie|host|connection|content-.*|transfer-encoding|te|trailer|upgrade|keep-alive|proxy-connection|forwarded|x-forwarded-.*|x-original-.*|origin|sec-.*|access-control-.*)$')",message="this header means something else to browsers, proxies or Keyturn: use Authorization, or a header of your own; for a cookie set cookie"
+	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().matches('^(x-(auth-(user|role|method)|keyturn-.*|forwarded.*|original-.*|rewrite-.*|envoy-.*|accel-.*|sendfile.*|lighttpd-.*|litespeed-.*|http-method.*|method-override|requested-with|real-ip|client-ip|cluster-client-ip|host|url|proxy-.*|request-id|request-start|correlation-id|b3-.*|amzn?-.*|cloud-trace-context|csrf-?token|xsrf-token|frame-options|content-type-options|xss-protection|powered-by)|host|cookie|set-cookie|connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|content-.*|expect|forwarded|via|origin|referer|user-agent|accept|accept-.*|sec-.*|access-control-.*|date|range|if-.*|cache-control|pragma|from|max-forwards)$')",message="this header means something else to browsers, proxies or Keyturn: use Authorization, or a header of your own; for a cookie set cookie"
 	Name string `json:"name"`
 
 	// scheme is what stands before the token and a space, such as Bearer. Default:
@@ -163,8 +166,8 @@ type UpstreamHeader struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z][A-Za-z0-9-]*$')",message="name must be the name of a header: letters, digits and -, such as X-User-Team: mend it"
-	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().matches('^(x-auth-(user|role|method)|authorization|cookie|set-cookie|host|connection|content-.*|transfer-encoding|te|trailer|upgrade|keep-alive|proxy-.*|forwarded|x-forwarded-.*|x-original-.*|x-real-ip|origin|referer|accept.*|user-agent|date|expect|range|if-.*|sec-.*|access-control-.*)$')",message="this header means something else to browsers, proxies, applications or Keyturn: use one of your own, such as X-User-Team"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[Xx]-[A-Za-z0-9-]+$')",message="name must begin with X- and have letters, digits and - only, such as X-User-Team: mend it"
+	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().matches('^x-(auth-(user|role|method)|keyturn-.*|forwarded.*|original-.*|rewrite-.*|envoy-.*|accel-.*|sendfile.*|lighttpd-.*|litespeed-.*|http-method.*|method-override|requested-with|real-ip|client-ip|cluster-client-ip|host|url|proxy-.*|request-id|request-start|correlation-id|b3-.*|amzn?-.*|cloud-trace-context|csrf-?token|xsrf-token|frame-options|content-type-options|xss-protection|powered-by)$')",message="this header means something else to browsers, proxies, applications or Keyturn: use one of your own, such as X-User-Team"
 	Name string `json:"name"`
 
 	// claim is one of the TokenPolicy's claims.allow, or sub, sid or client_id.

@@ -42,6 +42,7 @@ const (
 	hintPath      = "value may have letters, digits and"
 	hintSegment   = "value must not have . or .. as a segment"
 	hintHeader    = "this header means something else"
+	hintOwn       = "name must begin with X-"
 	hintRole      = "a role is printable ASCII"
 	hintMethod    = "a method is written in capitals"
 	hintEnvoyNone = "adapter EnvoyGateway attaches a SecurityPolicy to targetRefs"
@@ -65,6 +66,7 @@ var accessAccepted = map[string]string{
 	"64 rules":               `{rules: [` + repeated(64, "{path: {value: /r%d}, methods: [GET], roles: [admin]}") + `]}`,
 	"preflight, audited":     `{preflight: true, mode: Audit}`,
 	"login page":             login("/login?from=here"),
+	"refresh by cookie":      login("/auth/continue"),
 	"login page elsewhere":   login("https://www.example.com:8443/login"),
 	"sources":                `{tokenSources: [{header: {name: Authorization, scheme: Bearer}, foreign: Reject}, {header: {name: X-Api-Token}}, {cookie: {name: __Host-keyturn-access}}]}`,
 	"8 sources":              `{tokenSources: [` + repeated(8, "{cookie: {name: c%d}}") + `]}`,
@@ -143,6 +145,9 @@ var accessRefusals = []refusal{
 	{"login page by http", login("http://www.example.com/login"), "loginURL must be a path of the same host"},
 	{"login page of two slashes", login("//evil.example.com"), "loginURL must be a path of the same host"},
 	{"login page with a user", login("https://me@example.com/"), "loginURL must not have @"},
+	{"login page of the token service", login("/auth/login"), "it can only be /auth/continue"},
+	{"login page that goes up", login("/a/../login"), "the path of loginURL must not have %"},
+	{"login page at https's own port", login("https://www.example.com:443/login"), "remove :443"},
 	{"login page with a line end", login("/login\r\nSet-Cookie: a=b"), "loginURL must not have @"},
 	{"another answer", `{unauthenticated: {navigation: Teapot}}`, "Unsupported value"},
 	{"another mode", `{mode: Disabled}`, "Unsupported value"},
@@ -163,11 +168,13 @@ var accessRefusals = []refusal{
 
 	{"the user under another claim", upstream("X-Auth-User", "sub"), hintHeader},
 	{"the role in lower case", upstream("x-auth-role", "role"), hintHeader},
-	{"the application's credential", upstream("Authorization", "sub"), hintHeader},
-	{"the host", upstream("Host", "sub"), hintHeader},
-	{"the body's length", upstream("Content-Length", "sub"), hintHeader},
+	{"the application's credential", upstream("Authorization", "sub"), hintOwn},
+	{"the host", upstream("Host", "sub"), hintOwn},
+	{"the request's number", upstream("X-Request-Id", "sub"), hintHeader},
+	{"the proxy's file", upstream("X-Accel-Redirect", "sub"), hintHeader},
+	{"nothing after X", upstream("X-", "sub"), hintOwn},
 	{"the client's address", upstream("X-Forwarded-For", "sub"), hintHeader},
-	{"a header that nginx drops", upstream("X_User", "sub"), "name must be the name of a header"},
+	{"a header that nginx drops", upstream("X_User", "sub"), hintOwn},
 	{"a claim that is none", upstream("X-Team", "team name"), "a claim's name begins with a letter or _"},
 	{"a header twice", `{upstreamHeaders: [{name: X-Team, claim: a}, {name: x-team, claim: b}]}`, "two upstreamHeaders have the same name"},
 	{"17 headers", `{upstreamHeaders: [` + repeated(17, "{name: X-H%d, claim: a}") + `]}`, "must have at most 16 items"},
