@@ -124,7 +124,8 @@ func (c *Counter) Login(s *Steering, now time.Time, user string, failed bool, to
 	}
 }
 
-// Given remembers that a user was given a credential: tokens, or a session that was kept.
+// Given remembers that a user was given a credential: tokens, or a session that was kept. It is called for both sides as
+// often as their users come, so that a login on a second device is as likely taken for a forced one on either.
 func (c *Counter) Given(s *Steering, now time.Time, user string) {
 	if s == nil || user == "" {
 		return

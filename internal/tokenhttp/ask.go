@@ -25,6 +25,8 @@ func (s *Service) Ask(ctx context.Context, cookie secret.Text) (feed.SessionAnsw
 	case shown.err != nil:
 		return feed.SessionAnswer{}, shown.err
 	}
+	// Who works with a session shows it as often as others refresh their tokens: without this, only their logins were forced.
+	s.counter.Given(doc.steer, s.Now(), shown.User)
 	claims := known(doc.Access.Claims, shown.Claims)
 	return feed.SessionAnswer{Valid: true, User: shown.User, Role: shown.Role, Claims: claims, Expires: shown.Expires}, nil
 }

@@ -217,6 +217,12 @@ func TestForcedLogins(t *testing.T) {
 	r.clock.advance(within + time.Second)
 	r.want(r.exchangeSession(r.app.session("alice", time.Hour)), http.StatusOK, "")
 	forced("an exchange", true)
+	r.clock.advance(within + time.Second)
+	sid := r.app.session("alice", time.Hour)
+	if answer, err := r.service.Ask(t.Context(), secret.NewText(sid)); err != nil || !answer.Valid {
+		t.Fatal(answer, err)
+	}
+	forced("a session at an edge", true)
 	a := r.login("alice", canary)
 	r.clock.advance(within + time.Second)
 	r.want(r.refresh(a.text("refresh_token")), http.StatusOK, "")
