@@ -1,7 +1,9 @@
 package steering
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -33,6 +35,16 @@ func TestSlow(t *testing.T) {
 	want := snapshot.EventSides{Cohort: snapshot.EventCounts{Events: 5, Failures: 2}, Control: snapshot.EventCounts{Events: 2, Failures: 2}}
 	if diff := cmp.Diff(want, c.Status(s, begin).Slow); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Who does not know of slow events and forced logins reads and writes the same bytes as before.
+func TestOldBytes(t *testing.T) {
+	for name, value := range map[string]any{"document": document(), "status": snapshot.RolloutCounts{}} {
+		raw, err := json.Marshal(value)
+		if err != nil || strings.Contains(string(raw), "slow") || strings.Contains(string(raw), "logins") {
+			t.Errorf("%s: %s, %v", name, raw, err)
+		}
 	}
 }
 
