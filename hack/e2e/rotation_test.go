@@ -155,7 +155,7 @@ func TestTables(t *testing.T) {
 		}
 	}
 	kinds := must[string](t)(theStage.Kubectl(t.Context(), "get", "keyturn", "-n", stage.Namespace, "-o", "name"))
-	if got := strings.Fields(kinds); !slices.Contains(got, "tokenservice.keyturn.dev/web") || len(got) != 3 {
+	if got := strings.Fields(kinds); !slices.Contains(got, "tokenservice.keyturn.dev/web") || len(got) != 4 {
 		t.Errorf("kubectl get keyturn: %v", got)
 	}
 }
