@@ -46,7 +46,7 @@ func (r *report) bounds() []bound {
 		all[3].Got, all[3].Kept = fmt.Sprintf("%.1f ms", s.All.P99), s.All.P99 < latencyBound
 		all[4].Got, all[4].Kept = megabytes(s.TokenMemory), s.TokenMemory < memoryBound
 	}
-	return all
+	return append(all, r.Edge.bounds()...)
 }
 
 // broken names the bounds that were measured and not kept.

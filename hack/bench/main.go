@@ -23,6 +23,7 @@ import (
 type options struct {
 	habits
 	count counts
+	edge  edgeCounts
 	parts string
 	json  string
 	env   string
@@ -35,9 +36,10 @@ const (
 	partCPU   = "cpu"
 	partUsers = "users"
 	partNull  = "null"
+	partEdge  = "edge"
 )
 
-var allParts = []string{partCPU, partUsers, partNull}
+var allParts = []string{partCPU, partUsers, partNull, partEdge}
 
 func (o options) has(part string) bool { return slices.Contains(strings.Split(o.parts, ","), part) }
 
@@ -53,18 +55,27 @@ func (o options) check() error {
 	return checkLimit(o.users)
 }
 
+// edgeDefaults are the sizes of the comparison of the edge.
+var edgeDefaults = edgeCounts{
+	rounds: 7, closed: 700 * time.Millisecond, open: 1500 * time.Millisecond, rate: 2000, flood: 10_000,
+	sizes: edgeSizes{many: 10_000, unknown: 20_000, memory: 100_000},
+}
+
 func main() {
 	if playRole() {
 		return
 	}
-	o := options{count: counts{signatures: 192, hashes: 8, checks: 4000}, progress: func(text string) { fmt.Fprintln(os.Stderr, "bench:", text) }}
+	o := options{count: counts{signatures: 192, hashes: 8, checks: 4000}, edge: edgeDefaults, progress: func(text string) { fmt.Fprintln(os.Stderr, "bench:", text) }}
 	flag.IntVar(&o.users, "users", 10_000, "users of the scenario, each with a connection of its own")
 	flag.DurationVar(&o.duration, "duration", 150*time.Second, "how long they act, on each side")
 	flag.DurationVar(&o.think, "think", 30*time.Second, "mean time between two calls of a user")
 	flag.DurationVar(&o.renew, "renew", time.Minute, "mean time between two refreshes of a user")
 	flag.Float64Var(&o.logins, "logins", 2, "logouts, each followed by a login, a second of all users together")
 	flag.IntVar(&o.count.rounds, "rounds", 21, "rounds of the comparison of processor time")
-	flag.StringVar(&o.parts, "parts", strings.Join(allParts, ","), "what to measure: processor time, the scenario, the scenario with bare servers")
+	flag.IntVar(&o.edge.sizes.memory, "edge-memory", o.edge.sizes.memory, "tokens in the cache when the edge's memory is measured")
+	flag.IntVar(&o.edge.sizes.many, "edge-tokens", o.edge.sizes.many, "distinct tokens")
+	flag.IntVar(&o.edge.rounds, "edge-rounds", o.edge.rounds, "rounds of the comparison of the edge")
+	flag.StringVar(&o.parts, "parts", strings.Join(allParts, ","), "what to measure: processor time, the scenario, the scenario with bare servers, the edge")
 	flag.StringVar(&o.json, "json", "", "file for the figures")
 	flag.StringVar(&o.env, "env", "", "settings to try out for token service and edge, such as GOGC=50,GODEBUG=gctrace=1")
 	flag.Parse()
@@ -130,6 +141,12 @@ func measure(ctx context.Context, o options, w *world) (*report, error) {
 	if o.has(partCPU) {
 		var err error
 		if r.CPU, err = measureCPU(ctx, w, o.count, o.progress); err != nil {
+			return nil, err
+		}
+	}
+	if o.has(partEdge) {
+		var err error
+		if r.Edge, err = measureEdge(ctx, w, o.edge, o.progress); err != nil {
 			return nil, err
 		}
 	}

@@ -22,6 +22,7 @@ type report struct {
 	// Keyturn is the scenario, Null the same one with bare net/http servers.
 	Keyturn *crowdFigures `json:"keyturn,omitempty"`
 	Null    *crowdFigures `json:"null,omitempty"`
+	Edge    *edgeFigures  `json:"edge,omitempty"`
 	Bounds  []bound       `json:"bounds"`
 }
 
@@ -75,6 +76,9 @@ func (r *report) print(to io.Writer) {
 		fmt.Fprintf(to, "\nKeyturn against the bare servers: calls × %.2f mean, × %.2f p99; all × %.2f mean, × %.2f p99; memory × %.2f\n",
 			k.Rows[call].Mean/n.Rows[call].Mean, k.Rows[call].P99/n.Rows[call].P99, k.All.Mean/n.All.Mean, k.All.P99/n.All.P99,
 			float64(k.TokenMemory+k.EdgeMemory)/float64(n.TokenMemory+n.EdgeMemory))
+	}
+	if r.Edge != nil {
+		r.Edge.print(to)
 	}
 	fmt.Fprintf(to, "\nBounds\n\n")
 	for _, b := range r.bounds() {

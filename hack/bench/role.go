@@ -32,6 +32,12 @@ func playRole() bool {
 		err = playCrypto(os.Stdin, os.Stdout)
 	case "null":
 		err = playNull(os.Stdout)
+	case "barecheck":
+		err = playBareCheck(os.Stdout, os.Args[1:])
+	case "load":
+		err = playLoad(os.Stdin, os.Stdout, os.Args[1:])
+	case pinnedRole:
+		err = playPinned(os.Args[1:])
 	default:
 		err = fmt.Errorf("unknown role %q", role)
 	}

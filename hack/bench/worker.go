@@ -23,7 +23,7 @@ func withoutGoSettings(environment []string) []string {
 }
 
 // playing starts this program again in a role. Its standard output is to be read by the caller.
-func playing(role string) (cmd *exec.Cmd, out *os.File, err error) {
+func playing(role string, args ...string) (cmd *exec.Cmd, out *os.File, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, nil, err
@@ -32,7 +32,7 @@ func playing(role string) (cmd *exec.Cmd, out *os.File, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd = exec.Command(self)
+	cmd = exec.Command(self, args...)
 	cmd.Env = append(withoutGoSettings(os.Environ()), roleEnv+"="+role, "GOMEMLIMIT="+memoryLimit)
 	cmd.Stdout, cmd.Stderr = in, os.Stderr
 	return cmd, out, nil
@@ -50,12 +50,29 @@ func (s *service) startNull() error {
 	if err != nil {
 		return err
 	}
+	return s.listens(cmd, out)
+}
+
+// listens starts a role that says its address.
+func (s *service) listens(cmd *exec.Cmd, out *os.File) (err error) {
 	if s.Process, err = startRole(cmd); err != nil {
 		return err
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	s.address = strings.TrimSpace(line)
 	return err
+}
+
+// startPinned is startNull for a role on the core of what is measured.
+func (s *service) startPinned(role string, args ...string) error {
+	cmd, out, err := playing(role, args...)
+	if err != nil {
+		return err
+	}
+	if cmd, err = pinned(cmd, servedCore(), role); err != nil {
+		return err
+	}
+	return s.listens(cmd, out)
 }
 
 // worker is the process that computes bare signatures and hashes.

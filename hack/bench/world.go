@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,6 +59,8 @@ func newcomerName(user int) string { return fmt.Sprintf("newcomer-%d", user%newc
 type world struct {
 	dir    string
 	issuer snapshot.Issuer
+	// key signs; quickKey is another that the edge knows, ES256.
+	key, quickKey *token.PrivateKey
 	// env is what the two programs get besides; it decides last.
 	env []string
 
@@ -70,7 +74,11 @@ type world struct {
 type service struct {
 	*process.Process
 	address string
+	log     string
 }
+
+// issuer is the token service's.
+const issuer = "https://auth.example.com"
 
 func build(ctx context.Context, dir string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), "github.com/keyturn/keyturn/cmd/tokenservice", "github.com/keyturn/keyturn/cmd/extauthz")
@@ -142,7 +150,12 @@ func (w *world) writeDocuments(feed string) error {
 	if err != nil {
 		return err
 	}
-	header := snapshot.Header{Revision: 1, TokenService: "bench/auth", Issuer: "https://auth.example.com"}
+	if w.key = key; w.quickKey == nil {
+		if w.quickKey, err = token.Generate(token.ES256, 0); err != nil {
+			return err
+		}
+	}
+	header := snapshot.Header{Revision: 1, TokenService: "bench/auth", Issuer: issuer}
 	keys := snapshot.KeySet{Name: "bench/keys", Epoch: 1, Active: key.KID(), ClockSkew: snapshot.Duration(time.Minute),
 		Keys: []snapshot.Key{{KID: key.KID(), Algorithm: string(key.Algorithm()), JWK: key.Public().JWK()}}}
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -164,6 +177,8 @@ func (w *world) writeDocuments(feed string) error {
 	if err := os.WriteFile(filepath.Join(w.dir, "issuer.json"), raw, 0o600); err != nil {
 		return err
 	}
+	quick := w.quickKey.Public()
+	keys.Keys = append(keys.Keys, snapshot.Key{KID: quick.KID(), Algorithm: string(quick.Algorithm()), JWK: quick.JWK()})
 	raw, err = snapshot.EncodeEdge(snapshot.Edge{
 		Header: header, Keys: keys, Audiences: []string{audience}, MaxTTL: snapshot.Duration(time.Hour), Claims: []string{"user_id", "role"},
 		TrustedProxies: loopback, Feed: snapshot.FeedAddress{Address: feed}, MaxPropagation: w.issuer.MaxPropagation,
@@ -204,7 +219,12 @@ func (w *world) writeSource(source, hash string, count int, name func(i int) str
 
 // start runs a program of ours until it is ready. addressKey is the member of its log with its address.
 func (w *world) start(ctx context.Context, program, addressKey string, args []string) (service, error) {
-	logPath := filepath.Join(w.dir, program+".log")
+	return w.startAs(ctx, program, program, addressKey, args, func(cmd *exec.Cmd) (*exec.Cmd, error) { return cmd, nil })
+}
+
+// startAs is start for a program that is started in some way and whose log has another name.
+func (w *world) startAs(ctx context.Context, name, program, addressKey string, args []string, as func(*exec.Cmd) (*exec.Cmd, error)) (service, error) {
+	logPath := filepath.Join(w.dir, name+".log")
 	log, err := os.Create(logPath)
 	if err != nil {
 		return service{}, err
@@ -214,11 +234,14 @@ func (w *world) start(ctx context.Context, program, addressKey string, args []st
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(withoutGoSettings(os.Environ()), "GOMEMLIMIT="+memoryLimit)
 	cmd.Env = append(cmd.Env, w.env...)
+	if cmd, err = as(cmd); err != nil {
+		return service{}, err
+	}
 	p, err := process.Start(cmd)
 	if err != nil {
 		return service{}, err
 	}
-	s := service{Process: p}
+	s := service{Process: p, log: logPath}
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		raw, _ := os.ReadFile(logPath)
 		var internal string
@@ -276,4 +299,24 @@ func freeAddress() (string, error) {
 		return "", err
 	}
 	return listener.Addr().String(), listener.Close()
+}
+
+// metric reads a number from a program's internal port.
+func metric(ctx context.Context, internal, name string) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+internal+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close() //nolint:errcheck // read to the end
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if value, found := strings.CutPrefix(lines.Text(), name+" "); found {
+			number, err := strconv.ParseFloat(value, 64)
+			return int(number), err
+		}
+	}
+	return 0, fmt.Errorf("%s does not tell %s", internal, name)
 }
