@@ -81,19 +81,22 @@ func readObject(raw string) (object, error) {
 	if !utf8.ValidString(raw) {
 		return nil, errJSON
 	}
-	r := reader{raw: raw}
+	r := reader{raw: raw, members: make(object, 0, usualMembers)}
 	r.space()
-	top, ok := r.object(1)
+	ok := r.object(1)
 	r.space()
 	if !ok || r.pos != len(raw) {
 		return nil, errJSON
 	}
-	return top, nil
+	return r.members, nil
 }
 
 type reader struct {
 	raw string
 	pos int
+	// members are those of the outermost object so far, and behind them those of the objects being read inside it, which
+	// are dropped when they end: a hostile text of objects in objects takes no memory of its own for each.
+	members object
 }
 
 func (r *reader) space() {
@@ -115,47 +118,47 @@ func (r *reader) take(c byte) bool {
 	return false
 }
 
-func (r *reader) object(depth int) (object, bool) {
+func (r *reader) object(depth int) bool {
 	if depth > maxDepth || !r.take('{') {
-		return nil, false
+		return false
 	}
-	var members object // only the outermost is kept: the others must not cost an attacker's hundredfold
-	if depth == 1 {
-		members = make(object, 0, usualMembers)
-	}
+	first := len(r.members)
 	r.space()
 	if r.take('}') {
-		return members, true
+		return true
 	}
-	for len(members) < maxMembers {
+	for len(r.members)-first < maxMembers {
 		r.space()
 		quoted, ok := r.quoted()
 		if !ok {
-			return nil, false
+			return false
 		}
 		name := unquote(quoted)
-		if _, twice := members.get(name); twice {
-			return nil, false
+		if _, twice := r.members[first:].get(name); twice {
+			return false
 		}
 		r.space()
 		if !r.take(':') {
-			return nil, false
+			return false
 		}
 		r.space()
 		start := r.pos
 		if !r.value(depth) {
-			return nil, false
+			return false
 		}
-		members = append(members, member{name, r.raw[start:r.pos]})
+		r.members = append(r.members, member{name, r.raw[start:r.pos]})
 		r.space()
 		if r.take('}') {
-			return members, true
+			if depth > 1 {
+				r.members = r.members[:first]
+			}
+			return true
 		}
 		if !r.take(',') {
-			return nil, false
+			return false
 		}
 	}
-	return nil, false
+	return false
 }
 
 func (r *reader) value(depth int) bool {
@@ -164,8 +167,7 @@ func (r *reader) value(depth int) bool {
 	}
 	switch c := r.raw[r.pos]; {
 	case c == '{':
-		_, ok := r.object(depth + 1)
-		return ok
+		return r.object(depth + 1)
 	case c == '[':
 		return r.array(depth + 1)
 	case c == '"':

@@ -39,7 +39,7 @@ type Verified struct {
 
 // Verify tells what raw is worth at the instant now. The questions, in order; the first that fails answers:
 //
-//  1. Is there a token, of at most [MaxBytes], and is it a well-formed compact JWS of two JSON objects?
+//  1. Is there a token, of at most [MaxBytes], not encrypted, and is it a well-formed compact JWS of two JSON objects?
 //  2. Is `iss` ours? If not, it is Foreign: none of our business.
 //  3. Is `exp` past? Then it is Expired, whatever its kid and signature: the client is to refresh.
 //  4. Is the header one of an access token, and do the claims hold here and now?

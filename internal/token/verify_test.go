@@ -146,6 +146,7 @@ func TestRefusalAllocations(t *testing.T) {
 	for name, raw := range map[string]string{
 		"dots": strings.Repeat(".", MaxBytes), "a megabyte": strings.Repeat("A", 1<<20),
 		"nesting": "e30." + encoding.EncodeToString([]byte(strings.Repeat("[", 5000))) + ".AAAA",
+		"objects": "e30." + encoding.EncodeToString([]byte(`{"a":[`+strings.TrimSuffix(strings.Repeat(`[`+strings.TrimSuffix(strings.Repeat(`{"":0},`, 60), ",")+`],`, 12), ",")+`]}`)) + ".AAAA",
 		"members": "e30." + encoding.EncodeToString([]byte("{"+strings.Repeat(`"a":1,`, 900)+"}")) + ".AAAA",
 	} {
 		if n := testing.AllocsPerRun(20, func() { v.Verify(testNow, raw) }); n > 20 {
