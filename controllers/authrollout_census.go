@@ -205,4 +205,3 @@ func halved(days []keyturnv1alpha1.UsageStatus) []keyturnv1alpha1.UsageStatus {
 	}
 	return out
 }
-

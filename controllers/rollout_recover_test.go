@@ -269,4 +269,3 @@ func ended(w *world) {
 		return ""
 	})
 }
-

@@ -49,27 +49,7 @@ func CacheOptions() cache.Options {
 
 // Setup adds the five controllers to the manager.
 func Setup(mgr ctrl.Manager, options Options) error {
-	shared := &base{
-		client: mgr.GetClient(), live: mgr.GetAPIReader(), scheme: mgr.GetScheme(),
-		recorder: mgr.GetEventRecorder(keyturnv1alpha1.ManagerName),
-		status:   options.Status, now: options.Now, image: options.Image, namespace: options.Namespace, steady: options.SteadyPoll,
-	}
-	if shared.status == nil {
-		asks := NewHTTPStatus()
-		shared.status = asks
-		if options.Census == nil {
-			options.Census = asks
-		}
-	}
-	if shared.namespace == "" {
-		shared.namespace = "keyturn-system"
-	}
-	if shared.now == nil {
-		shared.now = time.Now
-	}
-	if shared.steady <= 0 {
-		shared.steady = pollSteady
-	}
+	shared := newBase(mgr, &options)
 	set := &signingKeySetReconciler{shared}
 	err := ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.SigningKeySet{}).
 		Watches(&keyturnv1alpha1.TokenService{}, handler.EnqueueRequestsFromMapFunc(setOfService)).
@@ -114,6 +94,32 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	return ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.TokenPolicy{}).
 		Watches(&keyturnv1alpha1.TokenService{}, handler.EnqueueRequestsFromMapFunc(policyOfService)).
 		Complete(&tokenPolicyReconciler{shared})
+}
+
+// newBase fills in the defaults of the options.
+func newBase(mgr ctrl.Manager, options *Options) *base {
+	shared := &base{
+		client: mgr.GetClient(), live: mgr.GetAPIReader(), scheme: mgr.GetScheme(),
+		recorder: mgr.GetEventRecorder(keyturnv1alpha1.ManagerName),
+		status:   options.Status, now: options.Now, image: options.Image, namespace: options.Namespace, steady: options.SteadyPoll,
+	}
+	if shared.status == nil {
+		asks := NewHTTPStatus()
+		shared.status = asks
+		if options.Census == nil {
+			options.Census = asks
+		}
+	}
+	if shared.namespace == "" {
+		shared.namespace = "keyturn-system"
+	}
+	if shared.now == nil {
+		shared.now = time.Now
+	}
+	if shared.steady <= 0 {
+		shared.steady = pollSteady
+	}
+	return shared
 }
 
 func requestFor(namespace, name string) []reconcile.Request {

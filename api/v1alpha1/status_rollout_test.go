@@ -30,10 +30,16 @@ func rolloutStatus() v1alpha1.AuthRolloutStatus {
 		ObservedGeneration: 1, Stage: "Migrating", Step: "1/2", Percent: &percent, Since: ago(time.Hour), Next: "100% not before 2036-12-21T10:00Z",
 		Replicas: "2/3", WaitingFor: []string{"web-extauthz-7c9f has 0%"},
 		Guard:       v1alpha1.GuardStatus{Summary: "Failing 1/3", Cohort: "3.33% of 1200", Control: "0.13% of 9000", SampledTime: ago(time.Minute)},
-		LegacyShare: "88.20%", Census: v1alpha1.CensusStatus{Current: v1alpha1.UsageStatus{From: ago(time.Hour), Until: ago(0), Sessions: 9000, Tokens: 1200}},
+		LegacyShare: "88.20%", Census: v1alpha1.CensusStatus{Current: v1alpha1.UsageStatus{From: ago(time.Hour), Until: ago(0), Sessions: 9000, Tokens: 1200},
+			Days: []v1alpha1.UsageStatus{{From: ago(48 * time.Hour), Until: ago(24 * time.Hour), Sessions: 9000}},
+			Legacy: v1alpha1.LegacyCensus{
+				Since: ago(time.Hour), ReadTime: ago(0), Replicas: "2/2", Requests: 9000,
+				Routes: []v1alpha1.CensusLine{{Value: "/orders/*", Requests: 8000}}, Agents: []v1alpha1.CensusLine{{Value: "curl", Requests: 8000}}, Roles: []v1alpha1.CensusLine{{Requests: 8000}},
+			}},
+		Report: "web-report",
 		Sunset: "2037-03-31T09:00Z",
 		History: []v1alpha1.RolloutChange{
-			{Time: ago(time.Hour), Change: "Promoted", From: 0, To: 10, Why: "time and guard"},
+			{Time: ago(time.Hour), Change: "Promoted", From: 0, To: 10, By: "Guard", Why: "time and guard"},
 		},
 		State: &v1alpha1.RolloutState{
 			Position: 1, Percent: 10, Since: ago(time.Hour), Gathered: sample, Failures: 1, Judged: sample, HeldBy: "Held", CooldownUntil: ago(0),

@@ -92,7 +92,7 @@ func TestStatus(t *testing.T) {
 		}, "status True https://auth.example.com b41e02aa 1/1 2/2 50% AGE"},
 		{
 			"authrollouts", moving, func() { moving.Status = rolloutStatus() },
-			"status True Migrating 1/2 10 88.20% Failing 1/3 True 2037-03-31T09:00Z AGE",
+			"status True Migrating 1/2 10 88.20% Failing 1/3 True 2037-03-31T09:00Z 2/3 100% not before 2036-12-21T10:00Z AGE",
 		},
 		{
 			"accesspolicies", access, func() { access.Status = accessStatus() },
