@@ -128,7 +128,7 @@ func (s *Service) tradeSession(w http.ResponseWriter, r *http.Request, m mint, s
 		writeSession(w, m.now, shown.Session)
 		return "session", nil
 	}
-	if !m.until(shown.Expires) {
+	if !m.until(m.bound(shown)) {
 		return sessionRefused(legacy.ErrInvalid)
 	}
 	if p := s.measure(m, shown.user()); p != nil {
@@ -174,7 +174,7 @@ func (s *Service) familyOf(r *http.Request, m mint, shown shownSession) (store.R
 			}
 		}
 		created, err := s.Families.Create(r.Context(), store.NewFamily{
-			Owner: owner, Now: m.now, Limits: m.doc.limits(), AccessExpiry: m.expires, Token: first, Until: shown.Expires,
+			Owner: owner, Now: m.now, Limits: m.doc.limits(), AccessExpiry: m.expires, Token: first, Until: m.bound(shown),
 		})
 		if err != nil && !errors.Is(err, store.ErrExists) {
 			return store.RotateResult{}, s.storeFailed("create", err)

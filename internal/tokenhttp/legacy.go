@@ -12,6 +12,7 @@ import (
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/legacy"
 	"github.com/keyturn/keyturn/internal/revocation"
+	"github.com/keyturn/keyturn/internal/rollout"
 	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
 	"github.com/keyturn/keyturn/internal/steering"
@@ -201,7 +202,7 @@ func (m mint) prolonged(family store.Family, beside shownSession) time.Time {
 	if !beside.live() || beside.User != family.Subject {
 		return until
 	}
-	end, most := beside.Expires, family.Created.Add(m.doc.limits().Absolute)
+	end, most := m.bound(beside), family.Created.Add(m.doc.limits().Absolute)
 	if end.IsZero() || end.After(most) {
 		end = most
 	}
@@ -209,6 +210,16 @@ func (m mint) prolonged(family store.Family, beside shownSession) time.Time {
 		return end
 	}
 	return until
+}
+
+// bound is when a login that comes of a live session must end: with the session. From the deprecation on nothing but the
+// policy bounds it, which is the zero time: sessions are about to end for everybody, and whoever was active until then would be
+// logged out by it.
+func (m mint) bound(live shownSession) time.Time {
+	if m.doc.steer.Rules().Schedule.Stage(m.now) != rollout.Migrating {
+		return time.Time{}
+	}
+	return live.Expires
 }
 
 // tokenCookiePrefixes begin the names of our own cookies.

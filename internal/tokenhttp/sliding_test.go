@@ -147,3 +147,26 @@ func TestLastMomentBesideASession(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// From the deprecation on a live session makes a login like any other, and one of before becomes one: the sunset logs nobody
+// out who was active before it.
+func TestNoSessionBoundsALoginAfterTheDeprecation(t *testing.T) {
+	for _, again := range []bool{true, false} { // an exchange, or a refresh that shows the session
+		r := newLegacyRig(t, 100)
+		r.inBodies()
+		sid := r.app.session("alice", 30*time.Minute)
+		refresh := r.exchangeSession(sid).text("refresh_token")
+		r.steer(func(s *snapshot.Rollout) { s.Deprecation = r.clock.Now() })
+		r.clock.advance(20 * time.Minute)
+		if again {
+			refresh = r.exchangeSession(sid).text("refresh_token")
+		} else {
+			a := r.do(http.MethodPost, "/auth/refresh", object("refresh_token", refresh), browse(sessionCookie, sid)...)
+			r.want(a, http.StatusOK, "")
+			refresh = a.text("refresh_token")
+		}
+		r.steer(func(s *snapshot.Rollout) { s.SunsetReached = true })
+		r.clock.advance(24 * time.Hour)
+		r.want(r.do(http.MethodPost, "/auth/refresh", object("refresh_token", refresh)), http.StatusOK, "")
+	}
+}
