@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +27,11 @@ const (
 	maxMessageBytes   = 1 << 20 // a proxy may send a part of the body along
 	maxStreams        = 512     // checks at work on one connection; a proxy with more opens another
 	connectionTimeout = 5 * time.Second
+	// streamWorkers are goroutines that answer one check after the other: a new one for each would grow its stack anew,
+	// which costs a tenth of the check. Where more run at once, the rest get new ones.
+	streamWorkers = 64
+	// window is what a proxy may send ahead. It is fixed: to estimate a better one, grpc-go would ping the proxy.
+	window = maxMessageBytes
 )
 
 // GRPC returns the server of Envoy's protocol, with the standard health service. It serves no reflection.
@@ -35,7 +39,8 @@ func (a *Authorizer) GRPC() *grpc.Server {
 	s := grpc.NewServer(
 		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")}),
 		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxHeaderListSize(maxHeaderBytes), grpc.MaxConcurrentStreams(maxStreams),
-		grpc.ConnectionTimeout(connectionTimeout), grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))), //nolint:gosec // small
+		grpc.ConnectionTimeout(connectionTimeout), grpc.NumStreamWorkers(streamWorkers),
+		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window), grpc.SharedWriteBuffer(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: time.Minute, // so that proxies find new replicas
 			Time: time.Minute, Timeout: 20 * time.Second,
