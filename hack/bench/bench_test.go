@@ -21,8 +21,10 @@ func TestMain(m *testing.M) {
 // TestBench runs every part with small counts. It judges the machinery, never the speed: machines that test are busy.
 func TestBench(t *testing.T) {
 	o := options{
-		habits:   habits{users: 50, think: 200 * time.Millisecond, renew: 500 * time.Millisecond, logins: 2, duration: 3 * time.Second},
-		count:    counts{rounds: 1, signatures: 32, hashes: 2, checks: 160},
+		habits: habits{users: 50, think: 200 * time.Millisecond, renew: 500 * time.Millisecond, logins: 2, duration: 3 * time.Second},
+		count:  counts{rounds: 1, signatures: 32, hashes: 2, checks: 160},
+		edge: edgeCounts{rounds: 1, closed: 50 * time.Millisecond, open: 50 * time.Millisecond, rate: 200, flood: 400,
+			sizes: edgeSizes{many: 60, unknown: 40, memory: 100}},
 		parts:    strings.Join(allParts, ","),
 		progress: func(text string) { t.Log(text) },
 	}
@@ -56,6 +58,7 @@ func TestBench(t *testing.T) {
 			t.Errorf("%+v", side)
 		}
 	}
+	checkEdge(t, r.Edge)
 	if r.Keyturn.All.Count != r.Null.All.Count {
 		t.Errorf("%d and %d operations: not the same load", r.Keyturn.All.Count, r.Null.All.Count)
 	}
@@ -69,13 +72,47 @@ func TestBench(t *testing.T) {
 	}
 	var table strings.Builder
 	r.print(&table)
-	for _, want := range []string{"refresh, 16 at once", "edge check", "peak memory", "Keyturn against the bare servers"} {
+	for _, want := range []string{"refresh, 16 at once", "edge check", "peak memory", "Keyturn against the bare servers", ownGRPC, jwxGRPC, setMixed, "of unknown kids"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("the tables lack %q:\n%s", want, table.String())
 		}
 	}
 	if strings.Contains(table.String(), "not measured") {
 		t.Error("every part ran, and something was not measured")
+	}
+}
+
+// checkEdge holds the comparison of the edge to having taken place, and every decision to being right.
+func checkEdge(t *testing.T, f *edgeFigures) {
+	t.Helper()
+	if f.Wrong != 0 || f.First != "" || f.Decisions < 200 || f.Cached < 100 || f.Memory < 1<<20 || len(f.Flooded) != 1 || len(f.Rows) != 15 {
+		t.Errorf("%+v", f)
+	}
+	for _, row := range f.Rows {
+		paced := row.Server == ownGRPC || row.Server == bareGRPC
+		if len(row.CPU) != 1 || row.CPU[0] <= 0 || row.PerSecond[0] <= 0 || paced != (len(row.P99) == 1) || paced && row.P99[0] < row.P50[0] {
+			t.Errorf("%+v", row)
+		}
+	}
+}
+
+// A server that lets everybody through, or nobody, is noticed.
+func TestWrongDecisionsAreCounted(t *testing.T) {
+	items := []item{{Token: "good", Allow: true, Want: "ann"}, {Token: "bad", Want: "invalid_token"}}
+	for name, c := range map[string]struct {
+		tag     int
+		allowed bool
+		text    string
+		wrong   int
+	}{
+		"right": {0, true, "ann", 0}, "another user": {0, true, "bob", 1}, "refused": {0, false, "ann", 1},
+		"rightly refused": {1, false, "invalid_token", 0}, "let through": {3, true, "invalid_token", 1}, "another reason": {3, false, "expired", 1},
+	} {
+		r := &running{flow: flow{Judge: true}, items: items}
+		r.judge(c.tag, c.allowed, []byte(c.text))
+		if r.wrong.Wrong != c.wrong {
+			t.Errorf("%s: %+v", name, r.wrong)
+		}
 	}
 }
 
@@ -107,17 +144,26 @@ func TestBrokenBounds(t *testing.T) {
 		return &report{
 			CPU:     []*comparison{{Own: []float64{1.2, 9, 1.2}, Base: []float64{1, 1, 1}, Limit: refreshRatio}},
 			Keyturn: &crowdFigures{All: row{Count: 1, Mean: 1, P99: 1}, TokenMemory: 1},
+			Edge:    goodEdge(),
 		}
 	}
 	if err := good().broken(); err != nil {
 		t.Error(err)
 	}
 	for what, spoil := range map[string]func(*report){
-		"signature": func(r *report) { r.CPU[0].Own[0] = 1.3 },
-		"failed":    func(r *report) { r.Keyturn.All.Errors = 1 },
-		"Mean":      func(r *report) { r.Keyturn.All.Mean = meanBound },
-		"99th":      func(r *report) { r.Keyturn.All.P99 = latencyBound },
-		"memory":    func(r *report) { r.Keyturn.TokenMemory = memoryBound },
+		"signature":                func(r *report) { r.CPU[0].Own[0] = 1.3 },
+		"failed":                   func(r *report) { r.Keyturn.All.Errors = 1 },
+		"Mean":                     func(r *report) { r.Keyturn.All.Mean = meanBound },
+		"99th":                     func(r *report) { r.Keyturn.All.P99 = latencyBound },
+		"Peak memory of the token": func(r *report) { r.Keyturn.TokenMemory = memoryBound },
+		"gRPC check, one hot":      func(r *report) { r.Edge.row(ownGRPC, setHot).CPU[0] = 56 },
+		"gRPC check, distinct":     func(r *report) { r.Edge.row(ownGRPC, setMany).CPU[0] = 71 },
+		"gRPC check, 5 %":          func(r *report) { r.Edge.row(ownGRPC, setMixed).CPU[0] = 76 },
+		"HTTP check":               func(r *report) { r.Edge.row(ownHTTP, setHot).CPU[0] = 131 },
+		"percentile of gRPC":       func(r *report) { r.Edge.row(ownGRPC, setMany).P99[0] = 1.4 },
+		"flood":                    func(r *report) { r.Edge.Flooded[0] = 2.1 },
+		"wrong":                    func(r *report) { r.Edge.Wrong = 1 },
+		"memory of the edge":       func(r *report) { r.Edge.Memory = cachedBound },
 	} {
 		r := good()
 		spoil(r)
@@ -125,6 +171,17 @@ func TestBrokenBounds(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+}
+
+// goodEdge keeps every bound.
+func goodEdge() *edgeFigures {
+	f := &edgeFigures{Calm: []float64{1}, Flooded: []float64{1.9}, Decisions: 1, Memory: 1}
+	for _, set := range []string{setHot, setMany, setMixed} {
+		for server, cpu := range map[string]float64{ownGRPC: 50, bareGRPC: 100, ownHTTP: 120, bareHTTP: 100} {
+			f.Rows = append(f.Rows, &edgeRow{Server: server, Set: set, CPU: []float64{cpu}, PerSecond: []float64{1}, P50: []float64{1}, P99: []float64{1}})
+		}
+	}
+	return f
 }
 
 func TestParse(t *testing.T) {

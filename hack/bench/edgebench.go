@@ -259,6 +259,9 @@ func (b *edgeBench) fill(ctx context.Context) error {
 	if b.figures.Cached, err = metric(ctx, internal, "keyturn_token_cache_entries"); err != nil {
 		return err
 	}
+	if b.figures.Cached < b.counts.sizes.memory {
+		return fmt.Errorf("%d of %d tokens are in the cache: what it takes is not known", b.figures.Cached, b.counts.sizes.memory)
+	}
 	b.figures.Memory, err = peakMemory(s.Pid())
 	return err
 }

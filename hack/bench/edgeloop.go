@@ -194,12 +194,17 @@ func (r *running) read(l *line, buffer []byte) error {
 		r.open--
 		r.last = now
 		r.taken = append(r.taken, now-r.due[tag])
-		if want := &r.items[tag%len(r.items)]; r.Judge && (allowed != want.Allow || !contains(text, want.Want)) {
-			if r.wrong.Wrong++; r.wrong.Wrong == 1 {
-				r.wrong.FirstWrong = fmt.Sprintf("allowed %v, want %v for %s: %.600q", allowed, want.Allow, want.Want, text)
-			}
-		}
+		r.judge(tag, allowed, text)
 	})
+}
+
+// judge looks whether an answer is the right one.
+func (r *running) judge(tag int, allowed bool, text []byte) {
+	if want := &r.items[tag%len(r.items)]; r.Judge && (allowed != want.Allow || !contains(text, want.Want)) {
+		if r.wrong.Wrong++; r.wrong.Wrong == 1 {
+			r.wrong.FirstWrong = fmt.Sprintf("allowed %v, want %v for %s: %.600q", allowed, want.Allow, want.Want, text)
+		}
+	}
 }
 
 func (r *running) figures() flowFigures {

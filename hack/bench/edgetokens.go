@@ -87,7 +87,7 @@ func mintSets(w *world, sizes edgeSizes) (map[string][]item, error) {
 	}
 	mixed := append([]item(nil), many...)
 	for i := range mixed {
-		switch i % 20 {
+		switch i % 20 { // every tenth
 		case 7: // its bits are another signature's, and of the right length
 			head, signature := many[i].Token[:len(many[i].Token)-300], many[i].Token[len(many[i].Token)-300:]
 			mixed[i] = item{Token: head + strings.Map(turn, signature[:200]) + signature[200:], Want: "invalid_token"}

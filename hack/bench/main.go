@@ -52,6 +52,9 @@ func (o options) check() error {
 	if o.users < crowd || o.duration <= 0 || o.think <= 0 || o.renew <= 0 || o.logins < 0 || min(o.count.rounds, o.count.signatures, o.count.hashes, o.count.checks) < 1 {
 		return fmt.Errorf("at least %d users, and times and counts above 0", crowd)
 	}
+	if o.has(partEdge) && (min(o.edge.rounds, o.edge.sizes.many, o.edge.sizes.memory) < 1 || o.edge.sizes.many < 20) {
+		return errors.New("the edge needs a round, 20 distinct tokens and one for its memory")
+	}
 	return checkLimit(o.users)
 }
 
