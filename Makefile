@@ -42,7 +42,7 @@ e2e: ## on a real kubelet with containers, under load and with faults (root on L
 	$(GO) test -tags realnode -p 1 -count=1 -timeout 30m -v -run 'RealNode|NextStart|Rehearsal' ./hack/cluster/local ./hack/rehearsal
 
 .PHONY: bench
-bench: ## performance against empty servers and raw cryptography, in one run, as ratios (some 8 minutes; BENCH_FLAGS=-h)
+bench: ## performance against empty servers and raw cryptography, in one run, as ratios (some 12 minutes; BENCH_FLAGS=-h)
 	@$(GO) run ./hack/bench $(BENCH_FLAGS)
 
 .PHONY: build
