@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -149,9 +150,8 @@ func TestAccessFull(t *testing.T) {
 		return ""
 	})
 	before := w.set().Status.ActiveKid
-	edit(w, w.newSet(), func(set *keyturnv1alpha1.SigningKeySet) {
-		metav1.SetMetaDataAnnotation(&set.ObjectMeta, keyturnv1alpha1.AnnotationRotateRequestedAt, "now")
-	})
+	w.request("now")
+	w.clock.step(25 * time.Hour) // prePublish
 	w.eventually("the key rotates all the same", func() string {
 		if w.set().Status.ActiveKid == before {
 			return "not yet"
