@@ -26,7 +26,7 @@ func Build(ctx context.Context, cache, module string, progress io.Writer) (strin
 	}
 	fmt.Fprintln(progress, "caddy: building the current version into", root)
 	fresh := path + ".new"
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", fresh, ".")
+	build := exec.CommandContext(ctx, "go", "build", "-o", fresh, ".")
 	build.Dir, build.Env = module, append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build a current caddy: %w: %s", err, out)
