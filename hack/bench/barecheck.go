@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -30,8 +29,8 @@ func (b bareCheck) Check(_ context.Context, r *auth.CheckRequest) (*auth.CheckRe
 	if b.keys == nil {
 		return bareOK, nil
 	}
-	user, err := b.user(r.GetAttributes().GetRequest().GetHttp().GetHeaders()["authorization"])
-	if err != nil {
+	user, good := b.user(r.GetAttributes().GetRequest().GetHttp().GetHeaders()["authorization"])
+	if !good {
 		return &auth.CheckResponse{Status: &rpcstatus.Status{Code: 16}, HttpResponse: &auth.CheckResponse_DeniedResponse{DeniedResponse: &auth.DeniedHttpResponse{Body: "invalid_token expired"}}}, nil
 	}
 	return &auth.CheckResponse{Status: &rpcstatus.Status{}, HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: &auth.OkHttpResponse{
@@ -39,16 +38,16 @@ func (b bareCheck) Check(_ context.Context, r *auth.CheckRequest) (*auth.CheckRe
 	}}}, nil
 }
 
-func (b bareCheck) user(authorization string) (string, error) {
+func (b bareCheck) user(authorization string) (string, bool) {
 	raw, found := strings.CutPrefix(authorization, "Bearer ")
 	if !found {
-		return "", errors.New("no token")
+		return "", false
 	}
 	token, err := jwt.Parse([]byte(raw), jwt.WithKeySet(b.keys), jwt.WithIssuer(issuer), jwt.WithAudience(audience))
 	if err != nil {
-		return "", err
+		return "", false
 	}
-	return token.Subject(), nil
+	return token.Subject(), true
 }
 
 // playBareCheck serves it and says its address. With an argument, the file of a JWK set, it verifies.

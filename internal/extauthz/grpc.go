@@ -40,7 +40,7 @@ func (a *Authorizer) GRPC() *grpc.Server {
 		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")}),
 		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxHeaderListSize(maxHeaderBytes), grpc.MaxConcurrentStreams(maxStreams),
 		grpc.ConnectionTimeout(connectionTimeout), grpc.NumStreamWorkers(streamWorkers),
-		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window), grpc.SharedWriteBuffer(true),
+		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: time.Minute, // so that proxies find new replicas
 			Time: time.Minute, Timeout: 20 * time.Second,
@@ -65,7 +65,7 @@ type checker struct{ a *Authorizer }
 
 var requests = sync.Pool{New: func() any { return new(checkwire.Request) }}
 
-func handleCheck(server any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+func handleCheck(server any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // the order is grpc-go's
 	request := requests.Get().(*checkwire.Request)
 	defer func() {
 		request.Reset()
