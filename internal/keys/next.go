@@ -17,6 +17,7 @@ func Next(now time.Time, policy Policy, observed Observed) Plan {
 		return p.plan
 	}
 	p.readClocks()
+	p.condemn()
 	p.dropLost()
 	p.adopt()
 	p.unpublish()
@@ -27,6 +28,7 @@ func Next(now time.Time, policy Policy, observed Observed) Plan {
 	p.expire()
 	p.raiseTTL()
 	p.takeOver()
+	p.execute()
 	p.rotate()
 	p.commit()
 	p.generate()
@@ -88,23 +90,20 @@ func (p *planner) move(k *Key, to State, why Reason) {
 	p.changed = true
 }
 
-// bury takes a key out of the ring and leaves a tombstone.
-func (p *planner) bury(kid string, why Reason) {
+// bury takes a key out of the ring and leaves a tombstone of the state Removed or Revoked.
+func (p *planner) bury(kid string, to State, why Reason) {
 	k := p.ring.Key(kid)
-	p.move(k, Removed, why)
-	p.ring.Tombstones = buried(p.ring.Tombstones, Tombstone{KID: k.KID, Sequence: k.Sequence, State: Removed, Time: p.now})
+	p.move(k, to, why)
+	p.ring.Tombstones = buried(p.ring.Tombstones, Tombstone{KID: k.KID, Sequence: k.Sequence, State: to, Time: p.now})
 	p.ring.Keys = slices.DeleteFunc(p.ring.Keys, func(k Key) bool { return k.KID == kid })
 }
 
-// buried adds a tombstone and forgets the oldest Removed ones past the bound.
+// buried adds a tombstone and forgets the oldest ones past the bound of their state.
 func buried(stones []Tombstone, t Tombstone) []Tombstone {
 	stones = append(stones, t)
-	removed := 0
+	left := map[State]int{Removed: MaxRemoved, Revoked: MaxRevoked}
 	for i := len(stones) - 1; i >= 0; i-- {
-		if stones[i].State != Removed {
-			continue
-		}
-		if removed++; removed > MaxRemoved {
+		if left[stones[i].State]--; left[stones[i].State] < 0 {
 			stones = slices.Delete(stones, i, i+1)
 		}
 	}

@@ -25,6 +25,9 @@ type Policy struct {
 	ClockSkew time.Duration
 	// AccessTTL is the highest access-token lifetime over all token policies that use the set.
 	AccessTTL time.Duration
+	// MaxPropagation is how long a revoked key that signed goes on verifying, at most, while its signers change over to the next:
+	// the highest over all token policies that use the set.
+	MaxPropagation time.Duration
 }
 
 // bits is the size of a new key: zero where the algorithm fixes it.
@@ -106,4 +109,7 @@ type Observed struct {
 	// RotateRequested is the rotation request, in the words of the annotation. It is carried out once, when it differs
 	// from Ring.RotateHandled.
 	RotateRequested string
+	// Revoke lists the kids that somebody wants revoked, in a stable order. A kid stays listed for as long as it is wanted; one
+	// that is revoked already costs nothing.
+	Revoke []string
 }

@@ -65,6 +65,7 @@ const (
 	ReasonMaterialLost     Reason = "MaterialLost"     // the private half is missing or refused
 	ReasonNoActive         Reason = "NoActive"         // a rebuilt ring had no key that signs
 	ReasonExpired          Reason = "Expired"          // the last token signed with it has expired
+	ReasonRevoked          Reason = "Revoked"          // somebody distrusts the key
 	ReasonClockCorrected   Reason = "ClockCorrected"   // its recorded time lies in the future
 )
 
@@ -98,6 +99,10 @@ const (
 	RingInvalid     FindingKind = "RingInvalid"     // the ring breaks its own rules: call Rebuild; nothing else is planned
 	PolicyInvalid   FindingKind = "PolicyInvalid"   // no such algorithm or size; nothing is planned
 	RingFull        FindingKind = "RingFull"        // MaxKeys reached: old keys wait for signers to acknowledge
+
+	RevocationPending     FindingKind = "RevocationPending"     // a revoked key is in the ring yet: the message says what it waits for
+	RevocationUnconfirmed FindingKind = "RevocationUnconfirmed" // a revoked key has left the ring; some replicas may take it yet
+	RevocationUnknown     FindingKind = "RevocationUnknown"     // a kid is to be revoked that the ring has never had
 )
 
 // Finding is something wrong, with one line for humans. KID is empty if it is about no single key.
@@ -123,6 +128,11 @@ type Remains struct {
 	// Restored tells that the ring was brought back from an old backup: no recorded key may sign again, because replicas may
 	// have forgotten it; all of them verify only, and a fresh key is made.
 	Restored bool
+	// Revoked are kids that are known to be revoked, or that somebody wants revoked: they do not return.
+	Revoked []string
+	// Newer are the kids of a document that is newer than the ring which was restored; none: no such document is known. A key of
+	// the restored ring that is not among them was buried after the backup, and does not return either.
+	Newer []string
 	// RotateHandled is the last rotation request that the status acknowledged.
 	RotateHandled string
 }

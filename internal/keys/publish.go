@@ -25,7 +25,7 @@ func (p *planner) dropLost() {
 	for _, k := range slices.Clone(p.ring.Keys) {
 		if neverSigned(&k) && p.material(&k).lost() {
 			p.find(KeyMaterialLost, k.KID, "the private half of standby kid %s is %s; another key takes its place", short(k.KID), lower(p.material(&k)))
-			p.bury(k.KID, ReasonMaterialLost)
+			p.bury(k.KID, Removed, ReasonMaterialLost)
 		}
 	}
 }
@@ -45,7 +45,7 @@ func (p *planner) adopt() {
 
 func (p *planner) adoptable(g *Key) bool {
 	buried := slices.ContainsFunc(p.ring.Tombstones, func(t Tombstone) bool { return t.KID == g.KID })
-	return g.KID != "" && p.policy.matches(g) && g.Sequence >= max(p.ring.NextSequence, 1) && p.ring.Key(g.KID) == nil && !buried
+	return g.KID != "" && p.policy.matches(g) && g.Sequence >= max(p.ring.NextSequence, 1) && p.ring.Key(g.KID) == nil && !buried && !p.doomed(g.KID)
 }
 
 // unpublish takes a standby back to Pending if a replica serves a document without it: whoever fetches a JWKS there
@@ -87,7 +87,7 @@ func (p *planner) dropMismatched() {
 	}
 	for _, k := range slices.Clone(p.ring.Keys) {
 		if neverSigned(&k) && !p.policy.matches(&k) {
-			p.bury(k.KID, ReasonAlgorithmChanged)
+			p.bury(k.KID, Removed, ReasonAlgorithmChanged)
 		}
 	}
 }
@@ -99,7 +99,7 @@ func (p *planner) wanted() int {
 		return n
 	}
 	active := p.ring.Active()
-	if active == nil || p.material(active).lost() {
+	if active == nil || p.material(active).lost() || p.doomed(active.KID) {
 		return 1
 	}
 	if _, asked := p.asked(active); asked {
@@ -133,7 +133,7 @@ func (p *planner) generate() {
 		return
 	}
 	active := p.ring.Active()
-	if urgent := active == nil || p.material(active).lost(); len(p.ring.Keys) >= MaxKeys && !urgent {
+	if urgent := active == nil || p.material(active).lost() || p.doomed(active.KID); len(p.ring.Keys) >= MaxKeys && !urgent {
 		p.find(RingFull, "", "the ring holds %d keys: no new one is made until an old one is removed", len(p.ring.Keys))
 		return
 	}

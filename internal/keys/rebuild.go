@@ -11,7 +11,7 @@ import (
 // A key that the status recorded and whose private half exists returns in its recorded state. Every other key of which a
 // public half is left verifies only: Retiring, open until the signers are seen on another key, with the longest lifetime
 // that the API allows, because nobody knows who signs with it. A recorded key without any public half is dropped.
-// A tombstone stays one. There is never more than one Active key; if there is none, [Next] lets one take over as
+// A tombstone stays one, and a kid that is revoked, or that a newer document lacks, becomes one. There is never more than one Active key; if there is none, [Next] lets one take over as
 // soon as every replica has it. The epoch is above the floor, so that replicas take the ring.
 func Rebuild(now time.Time, policy Policy, remains Remains) Ring {
 	b := builder{now: now.UTC().Round(0), policy: &policy, ring: Ring{
@@ -59,6 +59,16 @@ func (b *builder) tombstones(remains Remains) {
 			all = append(all, Tombstone{KID: k.KID, Sequence: k.Sequence, State: k.State, Time: b.now})
 		}
 	}
+	for _, kid := range remains.Revoked {
+		all = append(all, Tombstone{KID: kid, Sequence: sequenceOf(remains, kid), State: Revoked, Time: b.now})
+	}
+	if len(remains.Newer) > 0 {
+		for _, k := range remains.Recorded {
+			if !slices.Contains(remains.Newer, k.KID) {
+				all = append(all, Tombstone{KID: k.KID, Sequence: k.Sequence, State: Removed, Time: b.now})
+			}
+		}
+	}
 	slices.SortStableFunc(all, func(x, y Tombstone) int { return x.Time.Compare(y.Time) })
 	for _, want := range []State{Revoked, Removed} {
 		for _, t := range all {
@@ -69,6 +79,16 @@ func (b *builder) tombstones(remains Remains) {
 		}
 	}
 	slices.SortStableFunc(b.ring.Tombstones, func(x, y Tombstone) int { return x.Time.Compare(y.Time) })
+}
+
+// sequenceOf finds the number of a key, so that its private half can be deleted; zero if nobody knows it.
+func sequenceOf(remains Remains, kid string) int64 {
+	for _, k := range slices.Concat(remains.Recorded, remains.Material) {
+		if k.KID == kid {
+			return k.Sequence
+		}
+	}
+	return 0
 }
 
 func (b *builder) buried(kid string) bool {

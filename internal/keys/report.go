@@ -9,8 +9,9 @@ import (
 
 // Bounds of how often the replicas are asked while something waits for them.
 const (
-	pollFirst = 2 * time.Second
-	pollLast  = time.Minute
+	pollUrgent = 200 * time.Millisecond // in an emergency
+	pollFirst  = 2 * time.Second
+	pollLast   = time.Minute
 )
 
 // report tells what is waited for, what comes next and what is wrong. It speaks of the ring that was observed, unless the plan
@@ -19,6 +20,7 @@ func (p *planner) report() {
 	p.reportReplicas()
 	p.reportNext()
 	p.reportFindings()
+	p.reportRevocations()
 	if !p.plan.Again() {
 		p.plan.Requeue = p.requeue()
 	}
@@ -73,11 +75,14 @@ func lag(ring *Ring, r *Replica) string {
 // reportNext announces the next activation, or else the next removal.
 func (p *planner) reportNext() {
 	active := p.ring.Active()
-	if active == nil || p.material(active).lost() {
+	if active == nil || p.material(active).lost() || p.doomed(active.KID) {
 		p.plan.Next = &NextTransition{To: Active, BlockedBy: p.blocked(p.ring.Standby())}
+		if p.emergency() && p.ring.Standby() != nil {
+			p.plan.Next.BlockedBy = p.obstacle(p.ring.Standby())
+		}
 		if k := p.ring.Standby(); k != nil {
 			p.plan.Next.KID = k.KID
-			if k.State == Published && p.ring.EverActive() {
+			if k.State == Published && p.ring.EverActive() && !p.emergency() {
 				p.plan.Next.NotBefore = k.Published.Add(p.margin())
 			}
 		}
@@ -186,10 +191,17 @@ func (p *Plan) why() string {
 // requeue is the first of: the next instant that changes the plan, and the next look at replicas that keep it waiting.
 func (p *planner) requeue() time.Duration {
 	first := time.Duration(0)
+	soonest := time.Second
+	if p.plan.Found(RevocationPending) != nil {
+		soonest = pollUrgent
+	}
 	at := func(d time.Duration) {
-		if d = max(d, time.Second); first == 0 || d < first {
+		if d = max(d, soonest); first == 0 || d < first {
 			first = d
 		}
+	}
+	if p.plan.Found(RevocationPending) != nil && len(p.obs.Replicas) > 0 {
+		at(p.pollRevocation())
 	}
 	if p.doubted {
 		at(pollLast)

@@ -79,7 +79,7 @@ type Ring struct {
 	RotateHandled string
 	// Keys are ordered by sequence.
 	Keys []Key
-	// Tombstones are ordered by time; the last MaxRemoved Removed ones and every Revoked one are kept.
+	// Tombstones are ordered by time; the last MaxRemoved Removed ones and MaxRevoked Revoked ones are kept.
 	Tombstones []Tombstone
 }
 
@@ -89,6 +89,8 @@ const (
 	MaxKeys = 16
 	// MaxRemoved is how many tombstones of expired keys are kept.
 	MaxRemoved = 64
+	// MaxRevoked is how many tombstones of revoked keys are kept: as good as all, in a ring that still fits a Secret.
+	MaxRevoked = 2000
 )
 
 // Active returns the key that signs, nil if there is none. It points into the ring.

@@ -41,7 +41,7 @@ func (p *planner) asked(active *Key) (Reason, bool) {
 // rotate lets the next key take over, if that is wanted and the gate is passed.
 func (p *planner) rotate() {
 	active := p.ring.Active()
-	if active == nil || p.material(active).lost() || p.doubted {
+	if active == nil || p.material(active).lost() || p.doomed(active.KID) || p.doubted {
 		return
 	}
 	why, wanted := p.asked(active)
@@ -65,10 +65,11 @@ func (p *planner) ready(k *Key) bool {
 		!p.now.Before(k.Published.Add(p.policy.PrePublish)) && p.acknowledged(k.KID)
 }
 
-// takeOver finds a key to sign when none can: the first of a set, or the heir of a lost one.
+// takeOver finds a key to sign when none can or may: the first of a set, or the heir of a lost or revoked one.
 func (p *planner) takeOver() {
 	active := p.ring.Active()
-	if active != nil && !p.material(active).lost() {
+	urgent := p.emergency()
+	if active != nil && !p.material(active).lost() && !urgent {
 		return
 	}
 	var heir *Key
@@ -77,13 +78,16 @@ func (p *planner) takeOver() {
 			heir = k
 		}
 	}
-	if active != nil {
+	if active != nil && p.material(active).lost() {
 		p.find(KeyMaterialLost, active.KID, "the private half of Active kid %s is %s: %s", short(active.KID), lower(p.material(active)), succession(heir))
 	}
 	if heir == nil {
 		return
 	}
 	switch {
+	case urgent:
+		p.restart()
+		p.activate(heir, ReasonRevoked)
 	case active != nil:
 		p.activate(heir, ReasonMaterialLost)
 	case p.ring.EverActive():
@@ -100,12 +104,18 @@ func (p *planner) mayTakeOver(k *Key) bool {
 	if !neverSigned(k) || p.material(k) != MaterialPresent {
 		return false
 	}
+	if p.emergency() && len(p.obs.Replicas) > 0 {
+		return p.mayTakeOverAtOnce(k)
+	}
 	settled := !p.now.Before(k.Published.Add(p.margin())) || !p.ring.EverActive()
 	return len(p.obs.Replicas) == 0 || k.State == Published && p.acknowledged(k.KID) && settled
 }
 
 // rather prefers the kind that the policy asks for, then the key that has been published longest.
 func (p *planner) rather(a, b *Key) bool {
+	if p.emergency() {
+		return p.ratherAtOnce(a, b)
+	}
 	if x, y := p.policy.matches(a), p.policy.matches(b); x != y {
 		return x
 	}

@@ -55,7 +55,7 @@ func (p *planner) expire() {
 	}
 	for _, k := range slices.Clone(p.ring.Keys) {
 		if k.State == Retiring && !k.VerifyUntil.IsZero() && p.now.After(k.VerifyUntil) {
-			p.bury(k.KID, ReasonExpired)
+			p.bury(k.KID, Removed, ReasonExpired)
 		}
 	}
 }
