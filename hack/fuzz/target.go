@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -82,7 +83,8 @@ func (t target) run(ctx context.Context, n, parallel int) result {
 
 func (t target) fuzz(ctx context.Context, n, parallel int) (r result) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.function+"$", "-fuzztime", strconv.Itoa(n)+"x", "-parallel", strconv.Itoa(parallel), "-timeout", "0", t.pkg)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that its workers end too
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) } // its workers too
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return result{err: err}
