@@ -26,10 +26,15 @@ type story struct {
 	text    strings.Builder
 	said    string // the last on-call line
 	request string
+	revoke  []string
+	// What the edges' document holds, and the highest number that a Secret ever had.
+	remembered []keys.Key
+	highest    int64
+	found      map[keys.FindingKind]string // what was told last
 }
 
 func newStory() *story {
-	return &story{now: noon, policy: policy(), secrets: map[int64]keys.Key{}}
+	return &story{now: noon, policy: policy(propagation), secrets: map[int64]keys.Key{}, found: map[keys.FindingKind]string{}}
 }
 
 func (s *story) tell(format string, args ...any) {
@@ -38,7 +43,7 @@ func (s *story) tell(format string, args ...any) {
 }
 
 func (s *story) observed() keys.Observed {
-	o := keys.Observed{Ring: *s.ring.Clone(), Material: map[string]keys.MaterialState{}, RotateRequested: s.request}
+	o := keys.Observed{Ring: *s.ring.Clone(), Material: map[string]keys.MaterialState{}, RotateRequested: s.request, Revoke: s.revoke}
 	for _, k := range s.ring.Keys {
 		o.Material[k.KID] = keys.MaterialMissing
 		if _, ok := s.secrets[k.Sequence]; ok {
@@ -62,7 +67,8 @@ func (s *story) plan() keys.Plan {
 	for {
 		p := keys.Next(s.now, s.policy, s.observed())
 		for _, f := range p.Findings {
-			if f.Kind != keys.StandbyMissing {
+			if f.Kind != keys.StandbyMissing && s.found[f.Kind] != f.Message {
+				s.found[f.Kind] = f.Message
 				s.tell("! %s: %s.", f.Kind, f.Message)
 			}
 		}
@@ -91,7 +97,7 @@ func (s *story) plan() keys.Plan {
 func (s *story) write(p keys.Plan) {
 	for _, t := range p.Transitions {
 		verb := map[keys.State]string{
-			keys.Pending: "waits for the replicas", keys.Published: "is published", keys.Active: "signs", keys.Retiring: "verifies only", keys.Removed: "is removed",
+			keys.Pending: "waits for the replicas", keys.Published: "is published", keys.Active: "signs", keys.Retiring: "verifies only", keys.Removed: "is removed", keys.Revoked: "is revoked for ever",
 		}[t.To]
 		s.tell("Ring %d: %s %s (%s).", p.Ring.Epoch, t.KID, verb, t.Reason)
 	}
@@ -104,6 +110,10 @@ func (s *story) write(p keys.Plan) {
 		}
 	}
 	s.ring = *p.Ring
+	s.remembered, s.highest = nil, max(s.highest, s.ring.NextSequence-1)
+	for _, k := range s.ring.Keys {
+		s.remembered = append(s.remembered, unnumbered(k))
+	}
 }
 
 // load lets a pod take the newest document.
@@ -226,6 +236,7 @@ func (s *story) rebuild(r keys.Remains) {
 func TestStories(t *testing.T) {
 	for name, tell := range map[string]func(*story){
 		"a rotation": rotationStory, "an edge out of reach": lateEdgeStory, "a lost key": lostKeyStory, "a rebuilt ring": rebuiltRingStory,
+		"an emergency": emergencyStory, "an emergency without standby": unreadyStory, "an algorithm change": algorithmStory, "a restore": restoreStory,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStory()
