@@ -16,7 +16,6 @@ import (
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
@@ -58,12 +57,13 @@ spec:
 // percentage: up all the steps, and back to none, which is what a rollback is.
 func testRollout(t *testing.T) {
 	bothEdges(t)
+	before := shape(servingPods(t))
 	if _, err := theStage.Apply(t.Context(), rolloutManifest); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { endRollout(t) })
+	t.Cleanup(func() { endRollout(t, before) })
 	kubectl(t, "wait", "-n", stage.Namespace, "--for=condition=Ready", "--timeout=120s", "aro/web")
-	for _, workload := range []string{tokenService, edge} { // a rollout brings them a volume, so they are replaced
+	for _, workload := range []string{tokenService, edge} { // which a rollout replaces
 		kubectl(t, "rollout", "status", "-n", stage.Namespace, workload, "--timeout=120s")
 	}
 	settle(t)
@@ -197,18 +197,49 @@ func dialInNode(ctx context.Context, network, address string) (net.Conn, error) 
 	return connection, err
 }
 
-// endRollout deletes the rollout.
-func endRollout(t *testing.T) {
-	ctx := context.WithoutCancel(t.Context())
-	var aro keyturnv1alpha1.AuthRollout
-	if err := theStage.Client.Get(ctx, types.NamespacedName{Namespace: stage.Namespace, Name: "web"}, &aro); err != nil {
-		t.Error(err)
-		return
+// shape is the volumes and arguments of all the pods, each once: what a rollout changes of them.
+func shape(pods []corev1.Pod) []string {
+	var parts []string
+	for i := range pods {
+		for _, v := range pods[i].Spec.Volumes {
+			parts = append(parts, v.Name)
+		}
+		for _, c := range pods[i].Spec.Containers {
+			parts = append(parts, c.Args...)
+		}
 	}
+	slices.Sort(parts)
+	return slices.Compact(parts)
+}
+
+// endRollout deletes the rollout and waits until the pods are again as they were before: the next step wants them to stay.
+func endRollout(t *testing.T, before []string) {
+	ctx := context.WithoutCancel(t.Context())
 	if _, err := theStage.Kubectl(ctx, "annotate", "-n", stage.Namespace, "aro/web", keyturnv1alpha1.AnnotationEndSessions+"=true"); err != nil {
 		t.Error(err)
 	}
 	if _, err := theStage.Kubectl(ctx, "delete", "-n", stage.Namespace, "aro/web", "--timeout=60s"); err != nil {
+		t.Error(err)
+	}
+	err := theStage.Await(ctx, 2*time.Minute, func(ctx context.Context) (string, error) {
+		var list corev1.PodList
+		err := theStage.Client.List(ctx, &list, client.InNamespace(stage.Namespace), client.MatchingLabels{keyturnv1alpha1.LabelTokenService: stage.Service})
+		if err != nil {
+			return "", err
+		}
+		for i := range list.Items {
+			if pod := &list.Items[i]; pod.DeletionTimestamp != nil || !isReady(pod) {
+				return pod.Name + " comes or goes", nil
+			} else if have, err := percentOf(ctx, pod); err != nil || have >= 0 {
+				return fmt.Sprintf("%s has %d%%", pod.Name, have), err
+			}
+		}
+		if now := shape(list.Items); len(list.Items) != 3 || !slices.Equal(now, before) {
+			return fmt.Sprintf("%d pods with %v, want %v", len(list.Items), now, before), nil
+		}
+		return "", nil
+	})
+	if err != nil {
 		t.Error(err)
 	}
 }
