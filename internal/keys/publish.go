@@ -44,8 +44,7 @@ func (p *planner) adopt() {
 }
 
 func (p *planner) adoptable(g *Key) bool {
-	buried := slices.ContainsFunc(p.ring.Tombstones, func(t Tombstone) bool { return t.KID == g.KID })
-	return g.KID != "" && p.policy.matches(g) && g.Sequence >= max(p.ring.NextSequence, 1) && p.ring.Key(g.KID) == nil && !buried && !p.doomed(g.KID)
+	return g.KID != "" && p.policy.matches(g) && g.Sequence >= max(p.ring.NextSequence, 1) && p.ring.Key(g.KID) == nil && !buriedIn(p.ring, g.KID) && !p.doomed(g.KID)
 }
 
 // unpublish takes a standby back to Pending if a replica serves a document without it: whoever fetches a JWKS there

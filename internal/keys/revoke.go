@@ -96,16 +96,19 @@ func (p *planner) reportRevocations() {
 		if slices.Contains(p.obs.Revoke[:i], kid) {
 			continue
 		}
-		stone := slices.IndexFunc(p.ring.Tombstones, func(t Tombstone) bool { return t.KID == kid })
 		switch k := p.ring.Key(kid); {
 		case k != nil:
 			p.find(RevocationPending, kid, "%s", p.reprieve(k))
-		case stone < 0:
+		case !buriedIn(p.ring, kid):
 			p.find(RevocationUnknown, kid, "kid %s is to be revoked, and this set has never had it: compare it with the kids in the status", short(kid))
 		default:
-			p.reportUnconfirmed(&p.ring.Tombstones[stone])
+			p.reportUnconfirmed(kid)
 		}
 	}
+}
+
+func buriedIn(ring *Ring, kid string) bool {
+	return slices.ContainsFunc(ring.Tombstones, func(t Tombstone) bool { return t.KID == kid })
 }
 
 // reprieve says what a doomed key that is in the ring waits for.
@@ -165,7 +168,12 @@ func listed(names []string) string {
 
 // reportUnconfirmed names the replicas that may still take a revoked key's tokens: those seen with it, and those that cannot be
 // asked while such a token may live.
-func (p *planner) reportUnconfirmed(t *Tombstone) {
+func (p *planner) reportUnconfirmed(kid string) {
+	i := slices.IndexFunc(p.obs.Ring.Tombstones, func(t Tombstone) bool { return t.KID == kid })
+	if i < 0 {
+		return // it goes in this very plan: nobody can have heard of it
+	}
+	t := &p.obs.Ring.Tombstones[i]
 	live := p.now.Before(t.Time.Add(max(MaxAccessTTL, p.policy.AccessTTL) + p.margin()))
 	var names []string
 	for _, r := range p.obs.Replicas {

@@ -25,12 +25,12 @@ func doubtful(o *keys.Observed)                 { clocks(-day)(o) }
 
 var revocations = []row{
 	// A key that does not sign goes at once.
-	{"the standby", policy(), seen(ring(active, warm), revoked("kid-2")), "kid-2 Published>Revoked Revoked; !StandbyMissing; !RevocationUnconfirmed"},
-	{"the standby, and no replica answers", policy(), seen(ring(active, warm), revoked("kid-2"), unreachable(0), unreachable(1)), "kid-2 Published>Revoked Revoked; !StandbyMissing; !RevocationUnconfirmed"},
-	{"a pending key", policy(), seen(ring(active, fresh), revoked("kid-2")), "kid-2 Pending>Revoked Revoked; !StandbyMissing; !RevocationUnconfirmed"},
+	{"the standby", policy(), seen(ring(active, warm), revoked("kid-2")), "kid-2 Published>Revoked Revoked; !StandbyMissing"},
+	{"the standby, and no replica answers", policy(), seen(ring(active, warm), revoked("kid-2"), unreachable(0), unreachable(1)), "kid-2 Published>Revoked Revoked; !StandbyMissing"},
+	{"a pending key", policy(), seen(ring(active, fresh), revoked("kid-2")), "kid-2 Pending>Revoked Revoked; !StandbyMissing"},
 	{"a key generated and not yet in the ring", policy(), seen(ring(active), generated(fresh), revoked("kid-2")), "generate 3 ES256; !StandbyMissing; !RevocationUnknown"},
-	{"a retired key", policy(standby(0), propagation), seen(ring(closed(old, future(time.Hour)), second), revoked("kid-1")), "kid-1 Retiring>Revoked Revoked; !RevocationUnconfirmed"},
-	{"a retired key, and a signer does not answer", policy(standby(0), propagation), seen(ring(old, second), revoked("kid-1"), unreachable(0)), "kid-1 Retiring>Revoked Revoked; !RevocationUnconfirmed"},
+	{"a retired key", policy(standby(0), propagation), seen(ring(closed(old, future(time.Hour)), second), revoked("kid-1")), "kid-1 Retiring>Revoked Revoked"},
+	{"a retired key, and a signer does not answer", policy(standby(0), propagation), seen(ring(old, second), revoked("kid-1"), unreachable(0)), "kid-1 Retiring>Revoked Revoked"},
 	{"a key removed long ago", policy(), seen(withStone(ring(active, warm), "gone", 9, keys.Removed, ago(day)), revoked("gone")), "gone Removed>Revoked Revoked"},
 	{"a key revoked already", policy(), seen(withStone(ring(active, warm), "gone", 9, keys.Revoked, ago(day)), revoked("gone")), "-"},
 	{"a key that never was", policy(), seen(ring(active, warm), revoked("never")), "!RevocationUnknown"},
@@ -53,7 +53,7 @@ var revocations = []row{
 	}), "kid-1 Active>Retiring Revoked; kid-2 Published>Active Revoked; !StandbyMissing; !RevocationPending"},
 	{"a Pending one, and nobody answers", policy(propagation), seen(ring(active, fresh), revoked("kid-1"), unreachable(0), unreachable(1)), "!StandbyMissing; !RevocationPending"},
 	{"no standby: make a key", policy(standby(0), propagation), seen(ring(active), revoked("kid-1")), "generate 2 ES256; !RevocationPending"},
-	{"active and standby at once: make a key", policy(propagation), seen(ring(active, warm), revoked("kid-1", "kid-2")), "kid-2 Published>Revoked Revoked; !StandbyMissing; !RevocationPending; !RevocationUnconfirmed"},
+	{"active and standby at once: make a key", policy(propagation), seen(ring(active, warm), revoked("kid-1", "kid-2")), "kid-2 Published>Revoked Revoked; !StandbyMissing; !RevocationPending"},
 	{"a standby of unknown soundness", policy(propagation), seen(ring(active, warm), revoked("kid-1"), material("kid-2", "")), "!RevocationPending"},
 	{"another algorithm is on its way: the one that verifiers know takes over", policy(rsa, propagation), seen(ring(active, warm, rsaKey(fresh, 3)), revoked("kid-1"), unreachable(1)),
 		"kid-1 Active>Retiring Revoked; kid-2 Published>Active Revoked; !StandbyMissing; !RevocationPending"},
@@ -72,15 +72,15 @@ var revocations = []row{
 	// It verifies until the signers have left it.
 	{"a signer is on it yet", policy(standby(0), propagation), seen(ring(retired(old, ago(time.Second)), second), revoked("kid-1"), signsWith("kid-1")), "!RevocationPending"},
 	{"a signer cannot be asked", policy(standby(0), propagation), seen(ring(retired(old, ago(time.Second)), second), revoked("kid-1"), unreachable(0)), "!RevocationPending"},
-	{"every signer has left it", policy(standby(0), propagation), seen(ring(retired(old, ago(time.Second)), second), revoked("kid-1")), "kid-1 Retiring>Revoked Revoked; !RevocationUnconfirmed"},
-	{"an edge is not waited for", policy(standby(0), propagation), seen(ring(retired(old, ago(time.Second)), second), revoked("kid-1"), unreachable(1)), "kid-1 Retiring>Revoked Revoked; !RevocationUnconfirmed"},
-	{"the time is up", policy(standby(0), propagation), seen(ring(retired(old, ago(bound)), second), revoked("kid-1"), signsWith("kid-1")), "kid-1 Retiring>Revoked Revoked; !RevocationUnconfirmed"},
+	{"every signer has left it", policy(standby(0), propagation), seen(ring(retired(old, ago(time.Second)), second), revoked("kid-1")), "kid-1 Retiring>Revoked Revoked"},
+	{"an edge is not waited for", policy(standby(0), propagation), seen(ring(retired(old, ago(time.Second)), second), revoked("kid-1"), unreachable(1)), "kid-1 Retiring>Revoked Revoked"},
+	{"the time is up", policy(standby(0), propagation), seen(ring(retired(old, ago(bound)), second), revoked("kid-1"), signsWith("kid-1")), "kid-1 Retiring>Revoked Revoked"},
 	{"the time is up, and the clock is in doubt", policy(standby(0), propagation), seen(ring(retired(old, ago(bound)), second), revoked("kid-1"), signsWith("kid-1"), doubtful),
-		"kid-1 Retiring>Revoked Revoked; !ClockSkewed; !ClockSkewed; !RevocationUnconfirmed"},
-	{"it retires in the future: no clock is waited for", policy(standby(0), propagation), seen(ring(retired(old, future(time.Hour)), second), revoked("kid-1"), signsWith("kid-1")), "kid-1 Retiring>Revoked Revoked; !RevocationUnconfirmed"},
+		"kid-1 Retiring>Revoked Revoked; !ClockSkewed; !ClockSkewed"},
+	{"it retires in the future: no clock is waited for", policy(standby(0), propagation), seen(ring(retired(old, future(time.Hour)), second), revoked("kid-1"), signsWith("kid-1")), "kid-1 Retiring>Revoked Revoked"},
 	{"a rebuilt ring, and a signer is on it: until another takes over", policy(standby(0), propagation), seen(ring(old), revoked("kid-1"), signsWith("kid-1")), "generate 2 ES256; !RevocationPending"},
 	{"a rebuilt ring: it verifies for the signers' sake", policy(standby(0), propagation), seen(ring(old, young), revoked("kid-1"), signsWith("kid-1")), "kid-2 Published>Active Revoked; !RevocationPending"},
-	{"a rebuilt ring, and no signer is on it", policy(standby(0), propagation), seen(ring(old, young), revoked("kid-1"), signsWith("other")), "kid-2 Published>Active NoActive; kid-1 Retiring>Revoked Revoked; !RevocationUnconfirmed"},
+	{"a rebuilt ring, and no signer is on it", policy(standby(0), propagation), seen(ring(old, young), revoked("kid-1"), signsWith("other")), "kid-2 Published>Active NoActive; kid-1 Retiring>Revoked Revoked"},
 
 	// Afterwards.
 	{"a replica that lags is named", policy(), seen(withStone(ring(active, warm), "gone", 9, keys.Revoked, ago(time.Minute)), revoked("gone"), func(o *keys.Observed) {

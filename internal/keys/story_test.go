@@ -30,11 +30,11 @@ type story struct {
 	// What the edges' document holds, and the highest number that a Secret ever had.
 	remembered []keys.Key
 	highest    int64
-	found      map[keys.FindingKind]string // what was told last
+	found      map[string]string // what was told last
 }
 
 func newStory() *story {
-	return &story{now: noon, policy: policy(propagation), secrets: map[int64]keys.Key{}, found: map[keys.FindingKind]string{}}
+	return &story{now: noon, policy: policy(propagation), secrets: map[int64]keys.Key{}, found: map[string]string{}}
 }
 
 func (s *story) tell(format string, args ...any) {
@@ -67,8 +67,8 @@ func (s *story) plan() keys.Plan {
 	for {
 		p := keys.Next(s.now, s.policy, s.observed())
 		for _, f := range p.Findings {
-			if f.Kind != keys.StandbyMissing && s.found[f.Kind] != f.Message {
-				s.found[f.Kind] = f.Message
+			if f.Kind != keys.StandbyMissing && s.found[string(f.Kind)+f.KID] != f.Message {
+				s.found[string(f.Kind)+f.KID] = f.Message
 				s.tell("! %s: %s.", f.Kind, f.Message)
 			}
 		}
