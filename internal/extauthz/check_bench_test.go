@@ -2,12 +2,14 @@ package extauthz
 
 import (
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"time"
 
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/keyturn/keyturn/internal/checkwire"
@@ -24,14 +26,16 @@ func BenchmarkCheck(b *testing.B) {
 	for name, bearer := range map[string]string{"allowed": raw, "bad signature": raw[:len(raw)-8] + "AAAAAAAA"} {
 		b.Run(name, func(b *testing.B) {
 			question := wireQuestion(b, bearer)
-			c := checker{a: w.Authorizer}
+			c, request := checker{a: w.Authorizer}, new(checkwire.Request)
+			ctx := peer.NewContext(b.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}})
 			b.ReportAllocs()
 			for b.Loop() {
-				var request checkwire.Request
-				if err := (codec{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(question)}, &request); err != nil {
+				if err := (codec{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(question)}, request); err != nil {
 					b.Fatal(err)
 				}
-				c.check(b.Context(), &request)
+				if answer := c.check(ctx, request); (answer[1] == 0) != (name == "allowed") {
+					b.Fatalf("%q", answer)
+				}
 			}
 		})
 	}
