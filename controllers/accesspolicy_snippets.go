@@ -36,6 +36,7 @@ func snippet(acp *keyturnv1alpha1.AccessPolicy) string {
 			"nginx.ingress.kubernetes.io/auth-method: GET",
 			"nginx.ingress.kubernetes.io/auth-response-headers: " + strings.Join(toldHeaders(acp), ","),
 		}, "\n") + "\n"
+	case keyturnv1alpha1.AdapterNone:
 	}
 	return strings.Join([]string{
 		fmt.Sprintf("# Envoy, ext_authz by gRPC at %s.%s.svc:%d, with the context extension:", edge.Name, edge.Namespace, portGRPC),
