@@ -157,7 +157,7 @@ func (r *replica) ask(ctx context.Context, reader StatusReader, keySet string) {
 	switch {
 	case s == nil:
 	case s.KeySet != "" && s.KeySet != keySet:
-		s.Epoch, s.Revision, s.ActiveKID, s.KIDs, s.LatestExpiry = 0, 0, "", nil, nil
+		s.Epoch, s.Revision, s.ActiveKID, s.KIDs, s.Keys, s.LatestExpiry = 0, 0, "", nil, nil, nil
 	case !credible(s.Epoch, s.Revision):
 		r.status, r.err = nil, errors.New("it holds a forged document, whose epoch or revision no set reaches: delete the pod")
 	}

@@ -29,6 +29,8 @@ type observedSet struct {
 	// stored are the sequences of all Secrets that look like keys of this set.
 	stored   []int64
 	observed keys.Observed
+	// replicas are those of observed, with all that they report.
+	replicas []replica
 	plan     keys.Plan
 	services []keyturnv1alpha1.TokenService
 }
@@ -63,6 +65,7 @@ func (r *signingKeySetReconciler) observeSet(ctx context.Context, set *keyturnv1
 		if err != nil {
 			return nil, err
 		}
+		seen.replicas = append(seen.replicas, replicas...)
 		seen.observed.Replicas = append(seen.observed.Replicas, keysReplicas(replicas)...)
 	}
 	seen.observed.Ring = seen.ring

@@ -10,7 +10,6 @@ import (
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 	"github.com/keyturn/keyturn/internal/keys"
 	"github.com/keyturn/keyturn/internal/snapshot"
-	"github.com/keyturn/keyturn/internal/token"
 )
 
 // countersEnd bounds the epochs, revisions and sequences that are believed: no set ever gets there, and a forged one
@@ -63,6 +62,7 @@ func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alp
 	if remains.Seen, err = r.remembered(ctx, set, seen.services); err != nil {
 		return err
 	}
+	remains.Seen = append(remains.Seen, witnessed(set, seen, remains.Restored)...)
 	if seen.damage != "" {
 		// What an edited ring says is evidence of nothing, but for the public halves of keys that are known.
 		for i := range seen.ring.Keys {
@@ -110,9 +110,8 @@ func (r *signingKeySetReconciler) remembered(ctx context.Context, set *keyturnv1
 			continue
 		}
 		for _, k := range doc.Keys.Keys {
-			public, err := token.ParsePublic(k.JWK)
-			if err == nil && public.KID() == k.KID && knownKey(set, k.KID) {
-				out = append(out, keys.Key{KID: k.KID, Algorithm: keys.Algorithm(public.Algorithm()), Bits: public.Bits(), PublicJWK: public.JWK()})
+			if public, ok := publicKey(k); ok && knownKey(set, k.KID) {
+				out = append(out, public)
 			}
 		}
 	}

@@ -186,7 +186,7 @@ func (a *Authorizer) Status() snapshot.Status {
 		s.Rollout = a.counter.Status(edge.steering, a.now())
 		s.TokenService, s.Revision = edge.header.TokenService, edge.header.Revision
 		s.KeySet, s.Epoch = edge.keySet, edge.epoch
-		s.ActiveKID, s.KIDs = edge.active, edge.verifier.Keys.KIDs()
+		s.ActiveKID, s.KIDs, s.Keys = edge.active, edge.verifier.Keys.KIDs(), edge.public
 	}
 	if seen := a.untrusted.Load(); seen != nil && a.now().Sub(seen.at) < untrustedMemory {
 		s.UntrustedPeer = seen.peer.String()

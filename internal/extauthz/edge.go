@@ -24,6 +24,7 @@ type Edge struct {
 	keySet     string
 	epoch      int64
 	active     string
+	public     []snapshot.Key // what the status reports
 	verifier   *token.Verifier
 	tokens     *tokencache.Cache // of the verifier
 	trusted    []netip.Prefix
@@ -75,7 +76,7 @@ func Build(raw []byte, current *Edge) (*Edge, error) {
 		known = current.tokens
 	}
 	return &Edge{
-		header: doc.Header, keySet: doc.Keys.Name, epoch: doc.Keys.Epoch, active: doc.Keys.Active,
+		header: doc.Header, keySet: doc.Keys.Name, epoch: doc.Keys.Epoch, active: doc.Keys.Active, public: doc.Keys.Reported(),
 		verifier:   verifier,
 		tokens:     tokencache.Next(known, verifier, tokencache.DefaultBytes),
 		trusted:    doc.TrustedProxies,

@@ -21,6 +21,9 @@ type Status struct {
 	ActiveKID string `json:"activeKid"`
 	// KIDs are the keys whose signatures this replica accepts or publishes; sorted.
 	KIDs []string `json:"kids"`
+	// Keys are the public halves of KIDs, at most StatusMaxKeys: after a restore of the cluster from a backup nobody else may
+	// know the keys that were made since.
+	Keys []Key `json:"keys,omitempty"`
 	// LatestExpiry is, for an issuer, the latest `exp` it signed since it started, by kid.
 	LatestExpiry map[string]time.Time `json:"latestExpiry,omitempty"`
 	// Clock is the replica's time when it answered.
@@ -40,6 +43,12 @@ type Status struct {
 	// Revocations is, for an edge, how fresh its list is.
 	Revocations *RevocationStatus `json:"revocations,omitempty"`
 }
+
+// StatusMaxKeys bounds the public keys that a replica reports. A ring has at most 16.
+const StatusMaxKeys = 64
+
+// Reported are the keys of the set that a replica puts into its Status.
+func (s *KeySet) Reported() []Key { return s.Keys[:min(len(s.Keys), StatusMaxKeys)] }
 
 // RolloutCounts are counters of one replica since Started: readers take differences, and begin anew when Started changes.
 type RolloutCounts struct {
