@@ -18,7 +18,9 @@ func (s *Service) Ask(ctx context.Context, cookie secret.Text) (feed.SessionAnsw
 	if feed.Fresh(ctx) {
 		doc.legacy.Forget(cookie)
 	}
-	shown := s.lookAt(ctx, doc, cookie)
+	// An edge has the revocations itself, complete, and its own rule for when they are out of date: while the store is down,
+	// sessions are accepted for as long as tokens are.
+	shown := s.notEnded(s.validated(ctx, doc, cookie))
 	switch {
 	case errors.Is(shown.err, legacy.ErrInvalid):
 		return feed.SessionAnswer{}, nil

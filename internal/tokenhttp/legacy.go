@@ -35,6 +35,8 @@ type LegacyIssuer interface {
 // LegacyRevoker ends old sessions. Ending one that has ended is no error.
 type LegacyRevoker interface {
 	Revoke(ctx context.Context, cookie secret.Text) error
+	// RevokeUser ends every session of a user.
+	RevokeUser(ctx context.Context, subject string) error
 }
 
 // Legacy is how a document reaches the old sessions.
@@ -58,6 +60,7 @@ func (legacyDown) Extend(context.Context, secret.Text) (legacy.Issued, error) {
 	return legacy.Issued{}, legacy.ErrUnavailable
 }
 func (legacyDown) Revoke(context.Context, secret.Text) error { return legacy.ErrUnavailable }
+func (legacyDown) RevokeUser(context.Context, string) error  { return legacy.ErrUnavailable }
 
 // BuildOption is a part of documents that not every process needs.
 type BuildOption func(*builder)
@@ -113,14 +116,17 @@ func (s *Service) lookAt(ctx context.Context, doc *Document, cookie secret.Text)
 	if cookie.Empty() {
 		return shownSession{}
 	}
-	shown := s.validated(ctx, doc, cookie)
-	if shown.err == nil && s.Revocations != nil {
-		switch {
-		case !s.Revocations.Loaded():
-			shown.err = fmt.Errorf("%w: the revocations are not loaded", legacy.ErrUnavailable)
-		case s.Revocations.Revoked(revocation.Credential{User: shown.User, Legacy: shown.hash()}):
-			shown.err = legacy.ErrInvalid
-		}
+	shown := s.notEnded(s.validated(ctx, doc, cookie))
+	if shown.err == nil && s.Revocations != nil && !s.Revocations.Loaded() {
+		shown.err = fmt.Errorf("%w: the revocations are not loaded", legacy.ErrUnavailable)
+	}
+	return shown
+}
+
+// notEnded refuses a session that a logout or a revocation here has ended, as far as this replica knows.
+func (s *Service) notEnded(shown shownSession) shownSession {
+	if shown.err == nil && s.Revocations != nil && s.Revocations.Revoked(revocation.Credential{User: shown.User, Legacy: shown.hash()}) {
+		shown.err = legacy.ErrInvalid
 	}
 	return shown
 }
