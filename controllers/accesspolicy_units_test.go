@@ -77,7 +77,7 @@ func TestHolders(t *testing.T) {
 // TestHeaderUses: the same header in another spelling is the same header, in whichever order the policies come.
 func TestHeaderUses(t *testing.T) {
 	tells := &snapshot.AccessPolicy{Name: "shop/tells", Headers: []snapshot.UpstreamHeader{{Name: "X-Team-Token", Claim: "sub"}}}
-	reads := &snapshot.AccessPolicy{Name: "shop/reads", Sources: []snapshot.TokenSource{{Cookie: "c"}, {Header: "x-team-token"}}}
+	reads := &snapshot.AccessPolicy{Name: "shop/reads", Sources: []snapshot.TokenSource{{Cookie: "c"}, {Header: "X-TEAM-token"}}}
 	both := &snapshot.AccessPolicy{Name: "shop/both", Headers: tells.Headers, Sources: reads.Sources}
 	again := &snapshot.AccessPolicy{Name: "shop/again", Headers: tells.Headers}
 	for _, row := range []struct {
