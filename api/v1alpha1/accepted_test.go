@@ -117,6 +117,7 @@ podTemplate:
 		"an end at any price":   `{deprecation: {at: "2027-01-01T00:00:00Z"}, sunset: {at: "2027-01-01T00:00:01Z", requireLegacyBelow: 100%, maxExtension: 0s}}`,
 	},
 	"AccessPolicy": accessAccepted,
+	"Revocation":   revocationAccepted,
 }
 
 // TestAccepted creates what is allowed. Rules that are too strict are found here.
@@ -182,6 +183,10 @@ accept: [JWT, LegacySession]
 unauthenticated: {navigation: Status}
 mode: Enforce
 adapter: {type: None}
+`,
+	"Revocation": `
+user: {tokenServiceRef: {name: web}, subject: "staff:alice"}
+reason: laptop gone
 `,
 }
 
@@ -277,6 +282,10 @@ func TestChanges(t *testing.T) {
 		{"whose users move", "AuthRollout", `{}`, `{tokenServiceRef: {name: other}}`, "create a second AuthRollout"},
 		{"steps, testers, sessions", "AuthRollout", `{}`, `{steps: [{percent: 5}, {percent: 100}], include: [alice], paused: true, legacy: {cookieName: sid}}`, ""},
 		{"everything of a policy", "AccessPolicy", `{}`, `{tokenServiceRef: {name: other, namespace: auth}, mode: Audit, accept: [JWT], adapter: {type: Nginx}}`, ""},
+		{"who is revoked", "Revocation", `{}`, ofUser("staff:bob"), hintForever},
+		{"what is revoked", "Revocation", `{}`, ofAll, hintForever},
+		{"why it was revoked", "Revocation", `{}`, `{reason: other}`, hintForever},
+		{"a revocation, same again", "Revocation", `{}`, `{}`, ""},
 		{"algorithm", "SigningKeySet", `{}`, `{algorithm: EdDSA}`, ""},
 		{"faster rotation", "SigningKeySet", `{}`, `{rotation: {interval: 100h}}`, ""},
 		{"audience", "TokenPolicy", `{}`, `{accessToken: {audiences: [other], ttl: 5m}}`, ""},

@@ -5,9 +5,10 @@ package v1alpha1
 const (
 	// ConditionReady sums up: the object does its job. Every kind but TokenPolicy.
 	ConditionReady = "Ready"
-	// ConditionAccepted means valid and uncontested. TokenPolicy, AuthRollout, AccessPolicy.
+	// ConditionAccepted means valid and uncontested. TokenPolicy, AuthRollout, AccessPolicy, Revocation.
 	ConditionAccepted = "Accepted"
-	// ConditionResolvedRefs means that every reference exists and is allowed. TokenService, AuthRollout, AccessPolicy.
+	// ConditionResolvedRefs means that every reference exists and is allowed. TokenService, AuthRollout, AccessPolicy,
+	// Revocation.
 	ConditionResolvedRefs = "ResolvedRefs"
 
 	// ConditionPublished means that every replica has loaded every key that it should know. SigningKeySet.
@@ -50,7 +51,7 @@ const (
 	// AccessPolicy.
 	ConditionProgrammed = "Programmed"
 	// ConditionEnforced means that requests through the ingress that must be refused were refused by this policy; Unknown
-	// while nobody has tried. AccessPolicy.
+	// while nobody has tried. AccessPolicy. Of a Revocation: every edge that runs refuses what is revoked.
 	ConditionEnforced = "Enforced"
 )
 
@@ -98,6 +99,9 @@ const (
 //	AdapterNotInstalled  Programmed=False                       install the ingress's CRDs, or choose another adapter
 //	AdapterRefused       Programmed=False                       the ingress refuses our object: see the message
 //	NotProbed            Enforced=Unknown                       try it: the message says how
+//	Enforced             Enforced=True, Event                   nothing: every edge refuses it
+//	KeyNotFound          ResolvedRefs=False                     compare the kid with those in the set's status
+//	AwaitingTakeover     Enforced=False                         wait; the message says what the next key waits for
 //	PolicyDeleted        Event                                  what asks by its name is refused; a route may be open
 //	Promoted             Progressing=True, Event                nothing
 //	RolledBack           Event                                  look at status.state.rollback: the evidence
@@ -181,6 +185,9 @@ const (
 	ReasonCommandRefused         = "CommandRefused"
 	ReasonSessionsInUse          = "SessionsInUse"
 	ReasonSessionsEnded          = "SessionsEnded"
+	ReasonEnforced               = "Enforced"
+	ReasonKeyNotFound            = "KeyNotFound"
+	ReasonAwaitingTakeover       = "AwaitingTakeover"
 	ReasonRefNotPermitted        = "RefNotPermitted"
 	ReasonTargetNotFound         = "TargetNotFound"
 	ReasonNameTaken              = "NameTaken"

@@ -27,6 +27,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&TokenService{}, &TokenServiceList{},
 		&AuthRollout{}, &AuthRolloutList{},
 		&AccessPolicy{}, &AccessPolicyList{},
+		&Revocation{}, &RevocationList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -40,6 +40,10 @@ steps: [{percent: 10}, {percent: 100}]
 	"AccessPolicy": `
 tokenServiceRef: {name: web}
 `,
+	"Revocation": `
+user: {tokenServiceRef: {name: web}, subject: "staff:alice"}
+reason: laptop gone
+`,
 }
 
 // object makes an object of the kind from its good spec and a patch over the spec: maps are merged, null removes,
@@ -97,6 +101,7 @@ func TestRefused(t *testing.T) {
 		"TokenService":  slices.Concat(tokenServiceRefusals, storeRefusals, identityRefusals),
 		"AuthRollout":   rolloutRefusals,
 		"AccessPolicy":  accessRefusals,
+		"Revocation":    revocationRefusals,
 	} {
 		t.Run(kind, func(t *testing.T) {
 			ctx := needAPIServer(t)

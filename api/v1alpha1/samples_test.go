@@ -66,6 +66,13 @@ func TestSamples(t *testing.T) {
 			t.Errorf("%s %s: %v", sample.GetKind(), sample.GetName(), err)
 		}
 	}
+	// Nor does a newcomer revoke anything.
+	for _, sample := range readSamples(t, "revocations") {
+		kinds[sample.GetKind()] = true
+		if err := apply(ctx, sample, client.DryRunAll); err != nil {
+			t.Errorf("%s %s: %v", sample.GetKind(), sample.GetName(), err)
+		}
+	}
 	for kind := range design {
 		if !kinds[kind] {
 			t.Errorf("there is no sample of %s", kind)

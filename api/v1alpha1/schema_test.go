@@ -43,6 +43,7 @@ var design = map[string]struct{ short, plural, columns string }{
 	"TokenPolicy":   {"tpol", "tokenpolicies", "ACCEPTED ACCESS-TTL REFRESH-TTL USED-BY AGE"},
 	"TokenService":  {"tsvc", "tokenservices", "READY ISSUER KEY REPLICAS EDGE ROLLOUT AGE"},
 	"AccessPolicy":  {"acp", "accesspolicies", "READY MODE TARGETS TOKENSERVICE ENFORCED AGE"},
+	"Revocation":    {"rev", "revocations", "KIND WHAT ENFORCED REPLICAS SINCE AGE"},
 	"AuthRollout":   {"aro", "authrollouts", "READY STAGE STEP PERCENT LEGACY GUARD ROLLBACK-SAFE SUNSET (REPLICAS) (NEXT) (AGE)"},
 }
 
@@ -80,8 +81,8 @@ func TestNamesAndColumns(t *testing.T) {
 // columns renders printer columns as the design writes them, and checks what each shows.
 func columns(t *testing.T, kind string, all []apiextensionsv1.CustomResourceColumnDefinition) string {
 	t.Helper()
-	// A date in the future is printed as <invalid>; these two are always past.
-	dates := map[string]bool{"AGE": true, "KEY-AGE": true}
+	// A date in the future is printed as <invalid>; these are always past.
+	dates := map[string]bool{"AGE": true, "KEY-AGE": true, "SINCE": true}
 	names := make([]string, 0, len(all))
 	for _, column := range all {
 		if column.Type == "date" != dates[column.Name] {
@@ -161,7 +162,7 @@ func checkField(t *testing.T, path string, field *apiextensionsv1.JSONSchemaProp
 	if field.Type == "array" && field.MaxItems == nil {
 		t.Errorf("%s is a list without a bound", path)
 	}
-	if field.Type == "string" && (strings.HasPrefix(path, "TokenService.spec") || strings.HasPrefix(path, "AuthRollout.spec") || strings.HasPrefix(path, "AccessPolicy.spec")) && field.Format != "date-time" && field.MaxLength == nil && len(field.Enum) == 0 {
+	if field.Type == "string" && (strings.HasPrefix(path, "TokenService.spec") || strings.HasPrefix(path, "AuthRollout.spec") || strings.HasPrefix(path, "AccessPolicy.spec") || strings.HasPrefix(path, "Revocation.spec")) && field.Format != "date-time" && field.MaxLength == nil && len(field.Enum) == 0 {
 		t.Errorf("%s is a text without a bound", path)
 	}
 }
@@ -175,6 +176,7 @@ func TestRoundTrip(t *testing.T) {
 		"TokenService":  func() runtime.Object { return &v1alpha1.TokenService{} },
 		"AuthRollout":   func() runtime.Object { return &v1alpha1.AuthRollout{} },
 		"AccessPolicy":  func() runtime.Object { return &v1alpha1.AccessPolicy{} },
+		"Revocation":    func() runtime.Object { return &v1alpha1.Revocation{} },
 	}
 	for kind, makeTyped := range types {
 		typed := makeTyped()

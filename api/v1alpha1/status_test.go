@@ -54,7 +54,7 @@ func signingKeySetStatus() v1alpha1.SigningKeySetStatus {
 func TestStatus(t *testing.T) {
 	one := int32(1)
 	meta := metav1.ObjectMeta{Name: "status", Namespace: "test"}
-	moving, access := rollout(meta), accessPolicy(meta)
+	moving, access, revoked := rollout(meta), accessPolicy(meta), revocationObject(meta)
 	set := &v1alpha1.SigningKeySet{ObjectMeta: meta}
 	policy := &v1alpha1.TokenPolicy{ObjectMeta: meta, Spec: v1alpha1.TokenPolicySpec{
 		AccessToken: v1alpha1.AccessTokenSpec{Audiences: []string{"shop"}},
@@ -98,6 +98,7 @@ func TestStatus(t *testing.T) {
 			"accesspolicies", access, func() { access.Status = accessStatus() },
 			"status True Enforce 1/1 web Unknown AGE",
 		},
+		{"revocations", revoked, func() { revoked.Status = revocationStatus() }, "status User staff:alice False 2/3 3d AGE"},
 	} {
 		t.Run(row.resource, func(t *testing.T) {
 			ctx := needAPIServer(t)

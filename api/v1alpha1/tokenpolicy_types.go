@@ -39,7 +39,7 @@ type TokenPolicySpec struct {
 	// revocation says how fast a logout reaches every edge.
 	// +optional
 	// +kubebuilder:default={}
-	Revocation RevocationSpec `json:"revocation,omitzero"`
+	Revocation PropagationSpec `json:"revocation,omitzero"`
 }
 
 // AccessTokenSpec says how long an access token lives and whom it is for.
@@ -150,8 +150,8 @@ type ReuseSpec struct {
 	RetryWindow *metav1.Duration `json:"retryWindow,omitempty"`
 }
 
-// RevocationSpec says how fast a revocation must reach every edge.
-type RevocationSpec struct {
+// PropagationSpec says how fast a revocation must reach every edge.
+type PropagationSpec struct {
 	// maxPropagation is the longest time until every edge refuses what was
 	// revoked. A logout answers when every edge has it or this time has passed; an
 	// edge that has heard nothing for as long is stale (see

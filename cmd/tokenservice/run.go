@@ -112,6 +112,7 @@ func (p *parts) serve(ctx context.Context, o options, log *slog.Logger) error {
 	group.Go(func() error { return p.sources.Run(failed) })
 	group.Go(func() error { return p.legacy.Run(failed) })
 	group.Go(func() error { return p.follower.Run(failed) })
+	group.Go(func() error { return p.service.RunRevocations(failed) })
 	group.Go(func() error { return store.Keep(failed, p.sessions.Store, log, time.Now) })
 	group.Go(func() error { return p.feed.Serve(failed, listeners[2]) })
 	if p.clients != nil {

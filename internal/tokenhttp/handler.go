@@ -77,6 +77,7 @@ type Service struct {
 	counter   steering.Counter
 	metrics   *metrics
 	draining  drain
+	recorded  recorded
 }
 
 type route struct {

@@ -91,6 +91,7 @@ func (s *Service) Status(ctx context.Context) snapshot.Status {
 		status.TokenService, status.Revision = d.TokenService, d.Revision
 		status.KeySet, status.Epoch = d.Keys.Name, d.Keys.Epoch
 		status.ActiveKID, status.KIDs, status.Keys = d.Keys.Active, d.kids, d.Keys.Reported()
+		status.Revoked = s.recorded.all(d)
 		status.Rollout = s.counter.Status(d.steer, now)
 	}
 	// After the document: whoever sees the new key here sees every expiry of the old one that was noted before.

@@ -32,6 +32,18 @@ func (l *ledger) all() map[string]time.Time {
 	return maps.Clone(l.latest)
 }
 
+// last is the latest of all, zero for none.
+func (l *ledger) last() (latest time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, expires := range l.latest {
+		if expires.After(latest) {
+			latest = expires
+		}
+	}
+	return latest
+}
+
 // strangers remembers the last peer that was not a trusted proxy.
 type strangers struct{ last atomic.Pointer[stranger] }
 

@@ -121,6 +121,21 @@ func (a *legacyApp) Revoke(_ context.Context, cookie secret.Text) error {
 	return nil
 }
 
+func (a *legacyApp) RevokeUser(_ context.Context, subject string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.revokerDown {
+		return legacy.ErrUnavailable
+	}
+	a.revoked++
+	for id, s := range a.sessions {
+		if s.User == subject {
+			delete(a.sessions, id)
+		}
+	}
+	return nil
+}
+
 func (a *legacyApp) lives(cookie string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
