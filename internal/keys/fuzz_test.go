@@ -53,6 +53,7 @@ func tryAny(t *testing.T, seed uint64) int {
 		if len(o.Replicas) > 0 {
 			neverSignBeforePublished(t, before, plan.Ring)
 		}
+		revokedForEver(t, before, &o, plan.Ring)
 		if t.Failed() {
 			t.Fatalf("seed %d, step %d", seed, step)
 		}
@@ -108,10 +109,37 @@ func neverSignBeforePublished(t *testing.T, before, after *keys.Ring) {
 	}
 }
 
+// revokedForEver: no revoked kid leaves the ring's memory or comes back, a doomed key never begins to sign, and a ring that has a
+// key which signs never loses it without another.
+func revokedForEver(t *testing.T, before *keys.Ring, o *keys.Observed, after *keys.Ring) {
+	if after == nil {
+		return
+	}
+	for _, s := range before.Tombstones {
+		same := func(n keys.Tombstone) bool { return n.KID == s.KID && n.State == keys.Revoked }
+		if s.State == keys.Revoked && !slices.ContainsFunc(after.Tombstones, same) {
+			t.Errorf("%s is forgotten", s.KID)
+		}
+	}
+	was, is := before.Active(), after.Active()
+	if was != nil && is == nil {
+		t.Error("no key is Active any more")
+	}
+	if is != nil && slices.Contains(o.Revoke, is.KID) && (was == nil || was.KID != is.KID) {
+		t.Errorf("the doomed %s begins to sign", is.KID)
+	}
+	for _, k := range after.Keys {
+		if slices.Contains(o.Revoke, k.KID) && (k.State == keys.Pending || k.State == keys.Published) {
+			t.Errorf("the doomed %s is %s yet", k.KID, k.State)
+		}
+	}
+}
+
 func anyPolicy(rng *rand.Rand) keys.Policy {
 	return keys.Policy{
 		UID: fmt.Sprint(rng.IntN(9)), Algorithm: []keys.Algorithm{keys.ES256, keys.RS256}[rng.IntN(2)], RSABits: 2048, Manual: rng.IntN(4) == 0,
 		Interval: anySpan(rng), PrePublish: anySpan(rng), Standby: rng.IntN(5) - 1, ClockSkew: anySpan(rng) / 1000, AccessTTL: anySpan(rng) / 100,
+		MaxPropagation: anySpan(rng) / 100_000,
 	}
 }
 
@@ -164,7 +192,26 @@ func anyObserved(rng *rand.Rand) keys.Observed {
 		o.RotateRequested = "now"
 	}
 	o.Spoiled = []int64{r.NextSequence}
+	o.Revoke = anyRevoke(rng, r)
 	return o
+}
+
+func anyRevoke(rng *rand.Rand, r keys.Ring) []string {
+	if rng.IntN(2) == 0 {
+		return nil
+	}
+	all := []string{"never"}
+	for _, k := range r.Keys {
+		if rng.IntN(3) == 0 {
+			all = append(all, k.KID)
+		}
+	}
+	for _, s := range r.Tombstones {
+		if rng.IntN(9) == 0 {
+			all = append(all, s.KID)
+		}
+	}
+	return all
 }
 
 func anyReplica(rng *rand.Rand, p *keys.Replica, r keys.Ring) {

@@ -128,7 +128,7 @@ type Remains struct {
 	// Restored tells that the ring was brought back from an old backup: no recorded key may sign again, because replicas may
 	// have forgotten it; all of them verify only, and a fresh key is made.
 	Restored bool
-	// Revoked are kids that are known to be revoked, or that somebody wants revoked: they do not return.
+	// Revoked are kids that are known to be revoked: they do not return.
 	Revoked []string
 	// Newer are the kids of a document that is newer than the ring which was restored; none: no such document is known. A key of
 	// the restored ring that is not among them was buried after the backup, and does not return either.

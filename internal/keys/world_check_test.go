@@ -27,12 +27,12 @@ func (w *world) sign() {
 // check asserts the promises. A token is unexpired if the verifier's own clock says so.
 func (w *world) check() {
 	for kid, exp := range w.maxExp {
-		if w.t.After(exp.Add(2 * w.skew)) {
+		if w.t.After(exp.Add(2*w.skew)) || w.dead[kid] {
 			delete(w.maxExp, kid)
 			continue
 		}
 		for _, p := range w.pods {
-			if w.ready(p) && !w.t.Add(p.offset).After(exp) && !p.doc.has(kid) {
+			if w.ready(p) && !w.t.Add(p.offset).After(exp) && !p.doc.has(kid) && !w.outOfReach(kid, p) {
 				w.fail("%s (epoch %d) refuses a token of %s that expires %s", p.name, p.doc.epoch, kid, exp.Format(time.RFC3339))
 			}
 		}
@@ -40,7 +40,7 @@ func (w *world) check() {
 			if w.t.Sub(v.fetched) > w.limit || w.t.Add(v.offset).After(exp) || w.t.Before(w.excused[kid]) {
 				continue
 			}
-			if !slices.Contains(v.kids, kid) {
+			if !slices.Contains(v.kids, kid) && !w.outOfReach(kid, v.from) {
 				w.fail("third party %d (fetched %s) refuses a token of %s that expires %s", i, v.fetched.Format(time.RFC3339), kid, exp.Format(time.RFC3339))
 			}
 		}
@@ -68,13 +68,14 @@ func (w *world) fetch(v *verifier) {
 		w.after(10*time.Second, func() { w.fetch(v) })
 		return
 	}
-	v.kids, v.fetched = from[w.rng.IntN(len(from))].doc.kids, w.t
+	v.from, v.fetched = from[w.rng.IntN(len(from))], w.t
+	v.kids = v.from.doc.kids
 	w.after(w.span(w.limit/4, w.limit), func() { w.fetch(v) })
 }
 
 // observe is the manager reading the world; w.ring must exist or be absent for good.
 func (w *world) observe() keys.Observed {
-	o := keys.Observed{Material: map[string]keys.MaterialState{}, RotateRequested: w.request, EpochFloor: w.floors[0]}
+	o := keys.Observed{Material: map[string]keys.MaterialState{}, RotateRequested: w.request, EpochFloor: w.floors[0], Revoke: w.revoke}
 	if w.ring != nil {
 		o.Ring = *w.ring.Clone()
 	}

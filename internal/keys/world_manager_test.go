@@ -33,7 +33,7 @@ func (w *world) reconcile() {
 	if plan.Found(keys.ClockSkewed) != nil && w.managerLeap != 0 {
 		w.counts["leaps noticed"]++
 	}
-	w.after(w.span(0, 10*time.Second), func() { w.apply(plan, version) })
+	w.after(w.span(0, 10*time.Second), func() { w.apply(plan, version, o.Replicas) })
 
 	again := w.span(time.Minute, 40*time.Minute) // something else wakes the manager
 	if plan.Requeue > 0 && !w.chance(4) {
@@ -46,7 +46,7 @@ func (w *world) reconcile() {
 }
 
 // apply carries out a plan in the documented order.
-func (w *world) apply(plan keys.Plan, version int) {
+func (w *world) apply(plan keys.Plan, version int, asked []keys.Replica) {
 	if g := plan.Generate; g != nil {
 		if _, exists := w.secrets[g.Sequence]; !exists {
 			w.names++
@@ -62,7 +62,11 @@ func (w *world) apply(plan keys.Plan, version int) {
 			w.counts["conflicts"]++
 			return
 		}
-		w.write(plan)
+		w.record(plan.Ring)
+		if w.chance(20) {
+			return // killed between the status that remembers what is revoked and the ring
+		}
+		w.write(plan, asked)
 	}
 	if w.chance(20) {
 		return // killed between ring and projections
@@ -78,7 +82,7 @@ func (w *world) apply(plan keys.Plan, version int) {
 }
 
 // write replaces the ring and judges the step.
-func (w *world) write(plan keys.Plan) {
+func (w *world) write(plan keys.Plan, asked []keys.Replica) {
 	old, next := w.ring, plan.Ring
 	if old == nil {
 		old = &keys.Ring{}
@@ -89,10 +93,14 @@ func (w *world) write(plan keys.Plan) {
 	if next.Epoch != old.Epoch+1 || next.Epoch <= w.highest {
 		w.fail("epoch %d after %d (highest ever %d)", next.Epoch, old.Epoch, w.highest)
 	}
+	if old.Active() != nil && next.Active() == nil {
+		w.fail("epoch %d has no Active key any more", next.Epoch)
+	}
 	for _, t := range plan.Transitions {
+		w.judge(t, asked)
 		w.log("ring %d: %s %s → %s (%s)", next.Epoch, t.KID, t.From, t.To, t.Reason)
 		w.counts[string(t.To)+"/"+string(t.Reason)]++
-		if t.To == keys.Active && (t.Reason == keys.ReasonMaterialLost || t.Reason == keys.ReasonNoActive || t.Reason == keys.ReasonFirstKey) {
+		if t.To == keys.Active && (t.Reason == keys.ReasonMaterialLost || t.Reason == keys.ReasonNoActive || t.Reason == keys.ReasonFirstKey || t.Reason == keys.ReasonRevoked) {
 			w.excused[t.KID] = w.t.Add(w.limit + 20*time.Minute)
 		}
 	}
@@ -107,11 +115,11 @@ func (w *world) write(plan keys.Plan) {
 func (w *world) rebuild(restored bool) {
 	remains := keys.Remains{
 		Recorded: w.status, EpochFloor: w.floors[0], RevisionFloor: w.floors[1], SequenceFloor: w.floors[2], RotateHandled: w.handled,
-		Tombstones: w.revoked, Restored: restored,
+		Restored: restored, Revoked: w.revoked,
 	}
 	if restored {
 		remains.Recorded = append(slices.Clone(w.ring.Keys), w.status...)
-		remains.Tombstones = append(slices.Clone(w.ring.Tombstones), w.revoked...)
+		remains.Tombstones, remains.Newer = w.ring.Tombstones, w.newer()
 	}
 	for _, k := range w.secrets {
 		remains.Material = append(remains.Material, k)
@@ -162,7 +170,6 @@ func (w *world) project() {
 		w.status[i].PublicJWK, w.status[i].MaxTTL = nil, 0 // the status does not carry them
 	}
 	w.floors = [3]int64{w.ring.Epoch, w.ring.Revision, w.ring.NextSequence - 1}
-	w.revoked = w.ring.Tombstones
 }
 
 func (w *world) projectTo(signer bool) {
@@ -181,6 +188,11 @@ func (w *world) projectTo(signer bool) {
 	}
 	if head != nil && d.epoch < head.epoch {
 		return
+	}
+	for _, kid := range d.kids {
+		if w.dead[kid] {
+			w.fail("document %d brings back the revoked %s", d.epoch, kid)
+		}
 	}
 	w.heads[signer] = d
 	if w.history[signer] = append(w.history[signer], d); len(w.history[signer]) > 20 {

@@ -50,6 +50,7 @@ type pod struct {
 type verifier struct {
 	offset  time.Duration
 	kids    []string
+	from    *pod
 	fetched time.Time
 }
 
@@ -85,7 +86,8 @@ type world struct {
 	status   []keys.Key
 	floors   [3]int64 // epoch, revision, sequence in the status
 	handled  string
-	revoked  []keys.Tombstone // mirrored in the session store
+	revoked  []string // kids, in the status
+	revoke   []string // kids that somebody wants revoked
 	secrets  map[int64]keys.Key
 	heads    map[bool]*document // by signer
 	history  map[bool][]*document
@@ -102,6 +104,10 @@ type world struct {
 
 	maxExp   map[string]time.Time // latest expiry of all tokens, by kid
 	excused  map[string]time.Time // until when third parties may not know a kid: emergencies
+	wanted   map[string]time.Time // since when somebody wants a kid revoked
+	dead     map[string]bool      // kids that were revoked
+	rushed   map[string]time.Time // when a kid took over in an emergency
+	without  map[string]bool      // kid and pod: out of reach then
 	highest  int64
 	names    int
 	counts   map[string]int
@@ -113,7 +119,8 @@ func newWorld(seed uint64, next planner, length time.Duration) *world {
 	w := &world{
 		rng: rand.New(rand.NewPCG(seed, 7)), t: start, next: next,
 		secrets: map[int64]keys.Key{}, heads: map[bool]*document{}, history: map[bool][]*document{},
-		maxExp: map[string]time.Time{}, excused: map[string]time.Time{}, counts: map[string]int{},
+		maxExp: map[string]time.Time{}, excused: map[string]time.Time{}, wanted: map[string]time.Time{},
+		dead: map[string]bool{}, rushed: map[string]time.Time{}, without: map[string]bool{}, counts: map[string]int{},
 	}
 	w.end = w.t.Add(length)
 	slowest, maxAge := w.span(time.Minute, 20*time.Minute), w.span(10*time.Second, 5*time.Minute)
@@ -122,7 +129,7 @@ func newWorld(seed uint64, next planner, length time.Duration) *world {
 	pre := w.limit + 2*skew + w.span(5*time.Minute, 3*time.Hour)
 	w.policy = keys.Policy{
 		UID: fmt.Sprint("uid-", seed), Algorithm: keys.ES256, RSABits: 2048, Interval: 2*pre + w.span(2*time.Hour, 36*time.Hour),
-		PrePublish: pre, Standby: w.rng.IntN(3), ClockSkew: skew, AccessTTL: w.span(time.Minute, time.Hour),
+		PrePublish: pre, Standby: w.rng.IntN(3), ClockSkew: skew, AccessTTL: w.span(time.Minute, time.Hour), MaxPropagation: w.span(time.Second, time.Minute),
 	}
 	w.skew = skew / 2 // so that two clocks differ by skew at most, whoever the manager is
 	if seed%2 == 0 {
@@ -155,6 +162,7 @@ func (w *world) begin(seed uint64) {
 	w.every(time.Hour, 24*time.Hour, w.editTTL)
 	w.every(24*time.Hour, 240*time.Hour, w.editPolicy)
 	w.every(48*time.Hour, 480*time.Hour, w.loseKey)
+	w.every(24*time.Hour, 240*time.Hour, w.distrust)
 	w.every(48*time.Hour, 480*time.Hour, w.managerDown)
 	w.every(6*time.Hour, 96*time.Hour, w.leap)
 	w.every(72*time.Hour, 960*time.Hour, w.loseRing)

@@ -1,0 +1,108 @@
+package keys_test
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/keys"
+)
+
+// overdueRevocation is by when a revocation must be carried out, whatever happens: the manager may be down for three days.
+const overdueRevocation = 100 * time.Hour
+
+// distrust asks for revocations: of the Active key mostly, of any other, of several at once, of one that is long gone, of one
+// that never was. And it looks whether the earlier ones were carried out.
+func (w *world) distrust() {
+	for kid, since := range w.wanted {
+		if !w.dead[kid] && w.t.Sub(since) > overdueRevocation {
+			w.fail("%s was to be revoked at %s, and is not", kid, since.Format(time.RFC3339))
+		}
+	}
+	if w.ring == nil || len(w.ring.Keys) == 0 {
+		return
+	}
+	ask := func(kid string) {
+		w.log("somebody revokes %s", kid)
+		w.revoke = append(w.revoke, kid)
+		w.wanted[kid] = w.t
+		w.counts["revocations"]++
+	}
+	switch w.rng.IntN(8) {
+	case 0:
+		for _, k := range w.ring.Keys { // the Active one and what stands by
+			if k.State != keys.Retiring {
+				ask(k.KID)
+			}
+		}
+	case 1:
+		if n := len(w.ring.Tombstones); n > 0 {
+			ask(w.ring.Tombstones[w.rng.IntN(n)].KID)
+		}
+	case 2:
+		w.names++
+		w.revoke = append(w.revoke, fmt.Sprint("never-", w.names))
+	case 3, 4:
+		ask(w.ring.Keys[w.rng.IntN(len(w.ring.Keys))].KID)
+	default:
+		if a := w.ring.Active(); a != nil {
+			ask(a.KID)
+		}
+	}
+}
+
+// record is what the status says of revoked keys before the ring does.
+func (w *world) record(ring *keys.Ring) {
+	for _, t := range ring.Tombstones {
+		if t.State == keys.Revoked && !slices.Contains(w.revoked, t.KID) {
+			w.revoked = append(w.revoked, t.KID)
+		}
+	}
+}
+
+// judge looks at a step of an emergency.
+func (w *world) judge(t keys.Transition, asked []keys.Replica) {
+	if t.To == keys.Revoked {
+		w.dead[t.KID] = true
+	}
+	if t.To == keys.Active && w.dead[t.KID] {
+		w.fail("the revoked %s signs", t.KID)
+	}
+	if t.To != keys.Active || t.Reason != keys.ReasonRevoked {
+		return
+	}
+	w.rushed[t.KID] = w.t
+	for _, p := range w.pods {
+		if !p.doc.has(t.KID) {
+			w.without[t.KID+p.name] = true
+		}
+	}
+	for _, r := range asked {
+		if r.Reachable && r.Epoch > 0 && !slices.Contains(r.KIDs, t.KID) {
+			w.fail("%s takes over although %s answers and lacks it", t.KID, r.Name)
+		}
+	}
+}
+
+// outOfReach excuses a pod that refuses a key which took over in an emergency: it could not be asked then, or was starting.
+func (w *world) outOfReach(kid string, p *pod) bool {
+	at, rushed := w.rushed[kid]
+	return rushed && p != nil && (w.without[kid+p.name] || !p.born.Before(at.Add(-time.Minute)) && p.born.Before(at.Add(time.Minute+2*w.policy.ClockSkew)))
+}
+
+// newer are the kids that the replicas hold, if one of them is ahead of the ring.
+func (w *world) newer() []string {
+	var all []string
+	ahead := false
+	for _, p := range w.pods {
+		if p.doc == nil || w.t.Before(p.downUntil) || w.t.Before(p.partitionUntil) {
+			continue
+		}
+		ahead = ahead || p.doc.epoch > w.ring.Epoch
+		all = append(all, p.doc.kids...)
+	}
+	if !ahead {
+		return nil
+	}
+	return all
+}
