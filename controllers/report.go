@@ -125,6 +125,7 @@ func (b *base) announce(object client.Object, before, after []metav1.Condition) 
 var negative = map[string]bool{
 	keyturnv1alpha1.ConditionRotationOverdue: true, keyturnv1alpha1.ConditionClockSkewed: true,
 	keyturnv1alpha1.ConditionRestoreDetected: true, keyturnv1alpha1.ConditionKeyMaterialLost: true,
+	keyturnv1alpha1.ConditionRevocationPending: true,
 }
 
 // neutral are the conditions of which neither state is bad.

@@ -40,14 +40,17 @@ func (b *base) readRing(ctx context.Context, set *keyturnv1alpha1.SigningKeySet)
 	return &ring, &secret, nil
 }
 
-// writeRing is the commit: it replaces exactly the ring that was read, or fails with a conflict. Its keys are in the status
-// before.
+// writeRing is the commit: it replaces exactly the ring that was read, or fails with a conflict. Its keys, and those
+// that it revokes, are in the status before.
 func (r *signingKeySetReconciler) writeRing(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, current *corev1.Secret, ring *keys.Ring) error {
 	secret, err := keysecret.EncodeRing(ownerOf(set), ring)
 	if err != nil {
 		return err
 	}
 	if err := r.vouch(ctx, set, ring.Keys...); err != nil {
+		return err
+	}
+	if err := r.disown(ctx, set, ring); err != nil {
 		return err
 	}
 	if current == nil {

@@ -70,6 +70,9 @@ func (r *signingKeySetReconciler) observeSet(ctx context.Context, set *keyturnv1
 	}
 	seen.observed.Ring = seen.ring
 	seen.observed.RotateRequested = clip(set.Annotations[keyturnv1alpha1.AnnotationRotateRequestedAt], maxRequest)
+	if seen.observed.Revoke, err = r.revokedKids(ctx, set); err != nil {
+		return nil, err
+	}
 	if seen.damage != "" {
 		return seen, nil
 	}

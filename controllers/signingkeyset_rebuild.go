@@ -37,11 +37,11 @@ func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alp
 		Recorded:   recordedKeys(&set.Status),
 		EpochFloor: floor(set.Status.Epoch, seen.ring.Epoch), RevisionFloor: floor(set.Status.JWKSRevision, seen.ring.Revision),
 		SequenceFloor: floor(seen.ring.NextSequence - 1), RotateHandled: set.Status.RotateRequestObserved,
-		Tombstones: seen.ring.Tombstones,
+		Tombstones: seen.ring.Tombstones, Revoked: set.Status.RevokedKids,
 	}
 	why := seen.damage
 	if found := seen.plan.Found(keys.RestoreDetected); found != nil {
-		remains.Restored, why = true, found.Message
+		remains.Restored, remains.Newer, why = true, newerKids(seen), found.Message
 		conds.good(keyturnv1alpha1.ConditionRestoreDetected, keyturnv1alpha1.ReasonRingRestored, "%s", why)
 	} else if found := seen.plan.Found(keys.RingInvalid); found != nil {
 		why = found.Message
@@ -78,6 +78,20 @@ func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alp
 	r.recorder.Eventf(set, nil, corev1.EventTypeWarning, keyturnv1alpha1.ReasonRingRestored, "Rebuild",
 		"%s: rebuilt at epoch %d from the status and %d key Secrets", why, ring.Epoch, len(remains.Material))
 	return nil
+}
+
+// newerKids are those of the documents that the replicas have, if one of them is newer than the ring: what the ring names and
+// none of them does was buried after the backup. One replica alone, which may lie, takes no key away that another has.
+func newerKids(seen *observedSet) []string {
+	newer := func(r keys.Replica) bool { return r.Reachable && r.Epoch > seen.ring.Epoch }
+	if !slices.ContainsFunc(seen.observed.Replicas, newer) {
+		return nil
+	}
+	var out []string
+	for i := range seen.observed.Replicas {
+		out = append(out, seen.observed.Replicas[i].KIDs...)
+	}
+	return out
 }
 
 // vouchedMaterial are the public halves of the private Secrets that the status names. After a restore, which takes the

@@ -35,6 +35,7 @@ func reportSet(set *keyturnv1alpha1.SigningKeySet, conds conditions, seen *obser
 	publishedCondition(conds, seen)
 	standbyCondition(set, conds, seen)
 	findings(conds, seen)
+	revocationCondition(conds, seen)
 	sumUpSet(conds, ring)
 }
 
@@ -51,6 +52,18 @@ func projectRing(status *keyturnv1alpha1.SigningKeySetStatus, ring *keys.Ring) {
 	}
 	status.Keys = append(promisedKeys(status, ring), keyStatuses(ring)...)
 	status.Keys = status.Keys[:min(len(status.Keys), maxShownKeys)]
+	status.RevokedKids = revokedOf(status.RevokedKids, ring)
+}
+
+// revokedOf adds the kids that the ring has as revoked to those that are known, and keeps the last ones.
+func revokedOf(known []string, ring *keys.Ring) []string {
+	out := slices.Clone(known)
+	for _, t := range ring.Tombstones {
+		if t.State == keys.Revoked && !slices.Contains(out, t.KID) {
+			out = append(out, t.KID)
+		}
+	}
+	return out[max(len(out)-keyturnv1alpha1.MaxRevokedKids, 0):]
 }
 
 // unloaded is the propagation of a ring that was just written: no replica has it.
@@ -153,6 +166,24 @@ func findings(conds conditions, seen *observedSet) {
 		}
 		conds.bad(row.kind, keyturnv1alpha1.ReasonAsExpected, "%s", row.fine)
 	}
+}
+
+// revocationCondition says which revoked key is not refused everywhere yet, the gravest first, and what that waits for.
+func revocationCondition(conds conditions, seen *observedSet) {
+	for _, row := range []struct {
+		finding keys.FindingKind
+		reason  string
+	}{
+		{keys.RevocationPending, keyturnv1alpha1.ReasonRevocationPending},
+		{keys.RevocationUnconfirmed, keyturnv1alpha1.ReasonRevocationUnconfirmed},
+		{keys.RevocationUnknown, keyturnv1alpha1.ReasonRevocationUnknown},
+	} {
+		if found := seen.plan.Found(row.finding); found != nil {
+			conds.good(keyturnv1alpha1.ConditionRevocationPending, row.reason, "%s", found.Message) // True is the problem
+			return
+		}
+	}
+	conds.bad(keyturnv1alpha1.ConditionRevocationPending, keyturnv1alpha1.ReasonAsExpected, "no revocation of a key waits")
 }
 
 // recovering tells whether a restore that was detected still shows: until the keys that it brought back have expired.

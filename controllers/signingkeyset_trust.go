@@ -34,6 +34,20 @@ func (r *signingKeySetReconciler) vouch(ctx context.Context, set *keyturnv1alpha
 	return nil
 }
 
+// disown writes into the status the kids that the ring is about to have as revoked. So none of them returns, even if the ring is
+// lost in the next moment.
+func (r *signingKeySetReconciler) disown(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, ring *keys.Ring) error {
+	all := revokedOf(set.Status.RevokedKids, ring)
+	if slices.Equal(all, set.Status.RevokedKids) {
+		return nil
+	}
+	set.Status.RevokedKids = all
+	if err := r.client.Status().Update(ctx, set, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {
+		return fmt.Errorf("record what is revoked: %w", err)
+	}
+	return nil
+}
+
 // namedKey tells whether the status names the key, in whatever state.
 func namedKey(set *keyturnv1alpha1.SigningKeySet, kid string) bool {
 	return slices.ContainsFunc(set.Status.Keys, func(k keyturnv1alpha1.KeyStatus) bool { return k.Kid == kid })

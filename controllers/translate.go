@@ -14,6 +14,9 @@ import (
 	"github.com/keyturn/keyturn/internal/snapshot"
 )
 
+// defaultPropagation is what a TokenPolicy has by default.
+const defaultPropagation = 5 * time.Second
+
 // keysPolicy is what the planner reads of a SigningKeySet and of the policies of the services that use it.
 func keysPolicy(set *keyturnv1alpha1.SigningKeySet, policies []keyturnv1alpha1.TokenPolicy) keys.Policy {
 	spec := &set.Spec
@@ -29,6 +32,10 @@ func keysPolicy(set *keyturnv1alpha1.SigningKeySet, policies []keyturnv1alpha1.T
 	}
 	for i := range policies {
 		p.AccessTTL = max(p.AccessTTL, policies[i].Spec.AccessToken.TTL.Duration)
+		p.MaxPropagation = max(p.MaxPropagation, policies[i].Spec.Revocation.MaxPropagation.Duration)
+	}
+	if p.MaxPropagation == 0 {
+		p.MaxPropagation = defaultPropagation
 	}
 	return p
 }
@@ -100,6 +107,8 @@ type resolved struct {
 	// not go with an older one.
 	access  []accessEntry
 	clashes map[string]string
+	// revoking are the revocations that the issuer's document has.
+	revoking revoking
 	// cluster are the keys of this cluster's ServiceAccount tokens, nil while they are not needed or never were read.
 	cluster *clusterKeys
 	// clusterTrouble says why they cannot be read, and for how long; nil if they can, or could a short while ago.
@@ -160,6 +169,7 @@ func issuerDocument(tsvc *keyturnv1alpha1.TokenService, refs *resolved, signing 
 		TrustedProxies: prefixes(tsvc.Spec.TrustedProxies),
 		Rollout:        rolloutDocument(refs.rollout),
 		Legacy:         legacyDocument(refs.rollout),
+		Revocations:    refs.revoking.entries,
 	}
 	return doc
 }

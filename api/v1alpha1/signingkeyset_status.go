@@ -25,6 +25,23 @@ const (
 	KeyRevoked KeyState = "Revoked"
 )
 
+// ConditionRevocationPending is negative: a key that somebody wants revoked is not refused everywhere yet, and the message says
+// what that waits for. SigningKeySet.
+const ConditionRevocationPending = "RevocationPending"
+
+// The reasons of RevocationPending.
+const (
+	// ReasonRevocationPending: the key signs or verifies yet. Look at the replicas that the message names.
+	ReasonRevocationPending = "RevocationPending"
+	// ReasonRevocationUnconfirmed: the key has left the ring, and the named replicas may accept it yet. Look at them.
+	ReasonRevocationUnconfirmed = "RevocationUnconfirmed"
+	// ReasonRevocationUnknown: the set never had a key of that kid. Compare it with those in the status.
+	ReasonRevocationUnknown = "RevocationUnknown"
+)
+
+// MaxRevokedKids bounds status.revokedKids.
+const MaxRevokedKids = 128
+
 // SigningKeySetStatus is a projection of the ring for people. Keyturn decides
 // by it in two things: rotateRequestObserved remembers which request was served,
 // and epoch, ringDigest and keys which ring and which keys the manager made, so
@@ -100,13 +117,21 @@ type SigningKeySetStatus struct {
 	// +kubebuilder:validation:MaxItems=32
 	Keys []KeyStatus `json:"keys,omitempty"`
 
+	// revokedKids are the kids that were revoked, the last 128 of them. None of them
+	// ever returns, whatever becomes of the ring.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=128
+	// +kubebuilder:validation:items:MaxLength=64
+	RevokedKids []string `json:"revokedKids,omitempty"`
+
 	// propagation says how many replicas have loaded the newest revision.
 	// +optional
 	Propagation PropagationStatus `json:"propagation,omitzero"`
 
 	// conditions: Ready, Published, StandbyReady, and the negative ones
-	// RotationOverdue, ClockSkewed, RestoreDetected, KeyMaterialLost. A message
-	// names the key, the replica and the revisions.
+	// RotationOverdue, ClockSkewed, RestoreDetected, KeyMaterialLost,
+	// RevocationPending. A message names the key, the replica and the revisions.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

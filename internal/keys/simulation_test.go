@@ -129,6 +129,27 @@ var mutants = map[string]planner{
 		}
 		return plan
 	},
+	"nobody is revoked": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		o.Revoke = nil
+		return keys.Next(now, p, o)
+	},
+	"an emergency asks nobody": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		if a := o.Ring.Active(); a != nil && slices.Contains(o.Revoke, a.KID) {
+			all := kids(o.Ring)
+			return keys.Next(now, p, pretend(o, func(r *keys.Replica) { r.KIDs = all }))
+		}
+		return keys.Next(now, p, o)
+	},
+	"the revoked key goes before its heir comes": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		if a := o.Ring.Active(); a != nil && slices.Contains(o.Revoke, a.KID) {
+			ring := o.Ring.Clone()
+			ring.Epoch, ring.Revision = ring.Epoch+1, ring.Revision+1
+			ring.Tombstones = append(ring.Tombstones, keys.Tombstone{KID: a.KID, Sequence: a.Sequence, State: keys.Revoked, Time: now})
+			ring.Keys = slices.DeleteFunc(ring.Keys, func(k keys.Key) bool { return k.KID == a.KID })
+			return keys.Plan{Ring: ring}
+		}
+		return keys.Next(now, p, o)
+	},
 }
 
 func kids(r keys.Ring) []string {
