@@ -39,6 +39,8 @@ type base struct {
 
 	applied appliedObjects
 	views   accessViews
+	// revocations is what the TokenServices' controller has seen of them.
+	revocations revocationViews
 }
 
 // errForeign means that an object of that name exists and is not ours: nothing is overwritten.

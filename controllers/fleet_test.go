@@ -30,6 +30,7 @@ type fleet struct {
 	secrets  map[string]bool  // private material that replicas were given
 	keep     []string         // kids that no edge may lose
 	census   snapshot.Census  // what each edge tells of those who use sessions
+	store    fakeStore        // what was revoked
 }
 
 // fault is how the replicas of a component misbehave.
@@ -39,6 +40,8 @@ type fault struct {
 	refuse      bool
 	skew        time.Duration
 	silent      bool // says nothing of the rollout
+	storeDown   bool // a signer cannot write its store
+	deaf        bool // an edge hears nothing from the feed
 }
 
 // fakeReplica is the memory of one pod.
@@ -51,6 +54,7 @@ type fakeReplica struct {
 	latest  map[string]time.Time
 	rollout *snapshot.Rollout
 	counts  snapshot.RolloutCounts
+	revoke  []snapshot.Revocation
 }
 
 func newFleet(w *world) *fleet {
@@ -102,13 +106,14 @@ func (f *fleet) status(name string, r *fakeReplica, does fault) *snapshot.Status
 	for _, k := range r.keys.Keys {
 		status.KIDs = append(status.KIDs, k.KID)
 	}
+	status.Keys = r.keys.Reported()
 	if r.rollout != nil && !does.silent {
 		counts := r.counts
 		counts.Percent = r.rollout.Percent
 		status.Rollout = &counts
 	}
 	if r.signer {
-		status.Role, status.StoreReachable = "issuer", true
+		status.Role, status.StoreReachable = "issuer", !does.storeDown
 		if r.keys.Active != "" {
 			r.latest[r.keys.Active] = now.Add(r.ttl)
 		}
@@ -117,6 +122,7 @@ func (f *fleet) status(name string, r *fakeReplica, does fault) *snapshot.Status
 			status.LatestExpiry[kid] = exp
 		}
 	}
+	f.store.play(status, r, does)
 	return status
 }
 
@@ -148,7 +154,7 @@ func (r *fakeReplica) decode(raw []byte, secrets map[string]bool) error {
 	if err != nil {
 		return err
 	}
-	r.header, r.keys, r.ttl, r.rollout = doc.Header, doc.Keys, doc.Access.TTL.Std(), doc.Rollout
+	r.header, r.keys, r.ttl, r.rollout, r.revoke = doc.Header, doc.Keys, doc.Access.TTL.Std(), doc.Rollout, doc.Revocations
 	if doc.Keys.Active == "" && doc.SigningKey.Empty() {
 		return checkKeys(doc.Keys) // it knows the keys and signs with none
 	}

@@ -23,6 +23,7 @@ type objectMetrics struct {
 	setCondition, serviceCondition               *prometheus.GaugeVec
 	transitions                                  *prometheus.CounterVec
 	rollouts                                     *rolloutMetrics
+	revocations                                  *revocationMetrics
 }
 
 // processMetrics are registered once a process: controller-runtime has one registry, whatever managers there are.
@@ -50,7 +51,7 @@ func newObjectMetrics(registry prometheus.Registerer) *objectMetrics {
 		}, []string{"namespace", "name", "to"}),
 	}
 	registry.MustRegister(m.transitions)
-	m.rollouts = newRolloutMetrics(registry, gauge)
+	m.rollouts, m.revocations = newRolloutMetrics(registry, gauge), newRevocationMetrics(registry, gauge)
 	return m
 }
 

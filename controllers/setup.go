@@ -11,9 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
@@ -47,7 +49,7 @@ func CacheOptions() cache.Options {
 	}}
 }
 
-// Setup adds the five controllers to the manager.
+// Setup adds the controllers to the manager.
 func Setup(mgr ctrl.Manager, options Options) error {
 	shared := newBase(mgr, &options)
 	set := &signingKeySetReconciler{shared}
@@ -57,6 +59,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(byLabel(keyturnv1alpha1.LabelSigningKeySet))).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(byLabel(keyturnv1alpha1.LabelSigningKeySet))).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(shared.setOfPod)).
+		Watches(&keyturnv1alpha1.Revocation{}, handler.EnqueueRequestsFromMapFunc(setOfRevocation)).
 		Complete(set)
 	if err != nil {
 		return err
@@ -74,6 +77,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		Watches(&keyturnv1alpha1.TokenPolicy{}, handler.EnqueueRequestsFromMapFunc(shared.servicesUsing(usesPolicy))).
 		Watches(&keyturnv1alpha1.AuthRollout{}, handler.EnqueueRequestsFromMapFunc(serviceOfRollout)).
 		Watches(&keyturnv1alpha1.AccessPolicy{}, handler.EnqueueRequestsFromMapFunc(shared.servicesOfAccess)).
+		Watches(&keyturnv1alpha1.Revocation{}, handler.EnqueueRequestsFromMapFunc(shared.servicesOfRevocation), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(shared.servicesOfRing)).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(byLabel(keyturnv1alpha1.LabelTokenService))).
 		Complete(service)
@@ -89,6 +93,9 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		return err
 	}
 	if err := setupAccess(mgr, shared); err != nil {
+		return err
+	}
+	if err := ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.Revocation{}).Complete(&revocationReconciler{shared}); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.TokenPolicy{}).

@@ -38,6 +38,7 @@ func (r *tokenServiceReconciler) Reconcile(ctx context.Context, request reconcil
 	}
 	if !tsvc.DeletionTimestamp.IsZero() {
 		r.views.forget(tsvc.UID)
+		r.revocations.forget(tsvc.UID)
 		return reconcile.Result{}, nil // everything made for it is owned and goes with it
 	}
 	before := tsvc.Status.DeepCopy()
@@ -100,6 +101,7 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 		return 0, err
 	}
 	r.views.publish(tsvc.UID, refs, documents.left, documents.edge, replicas)
+	r.revocations.publish(tsvc.UID, refs, documents.issuer, replicas)
 	for _, object := range r.workloads(tsvc, refs.rollout) {
 		if err := r.apply(ctx, tsvc, object); err != nil {
 			return 0, err
@@ -109,6 +111,9 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 		return 0, err
 	}
 	after, err := r.observeService(ctx, tsvc, conds, documents, replicas)
+	if refs.revoking.pending >= 0 {
+		after = min(after, revocationPoll(refs.revoking.pending))
+	}
 	return after, errors.Join(err, documents.unsigned, crowded(documents.left))
 }
 
@@ -170,8 +175,9 @@ func (r *tokenServiceReconciler) resolve(ctx context.Context, tsvc *keyturnv1alp
 	// Documents are made of a ring that the set's controller has looked at and recorded, never of an edited one.
 	if ring != nil && keysecret.Digest(secret) == recorded {
 		refs.ring = ring
+		refs.revoking, err = r.revokingFor(ctx, tsvc, ring)
 	}
-	return refs, nil
+	return refs, err
 }
 
 // checkOthers reports on what the TokenService needs of others: the Secrets, and the cluster's keys.
