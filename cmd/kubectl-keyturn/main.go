@@ -38,12 +38,12 @@ func main() {
 
 func root(k *kube) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "kubectl-keyturn", Short: "See and steer Keyturn: keys, rotations, rollouts, problems, users",
+		Use: "kubectl-keyturn", Short: "See and steer Keyturn: keys, rotations, revocations, rollouts, problems, users",
 		Annotations:  map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl keyturn"},
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	k.bind(cmd.PersistentFlags())
-	cmd.AddCommand(keys(k), status(k), rotate(k), rollouts(k), users(k), versions(k))
+	cmd.AddCommand(keys(k), status(k), rotate(k), rollouts(k), revocations(k), exposure(k), users(k), versions(k))
 	return cmd
 }
 

@@ -61,7 +61,16 @@ func TestCommandLines(t *testing.T) {
 		{"user set bob --role ops --secret users --service web --password-stdin", down, "shop", true},
 		{"user rm bob", down, "shop", true},
 		{"user list -o json", down, "shop", true},
-		{"revoke key main", "unknown command", "shop", false},
+		{"revoke key main", "accepts 2 arg", "shop", false},
+		{"revoke key main b41e02aa --reason leaked", down, "shop", true},
+		{"revoke user web staff:alice --reason gone --wait=false", down, "shop", true},
+		{"revoke session web 1.AAAAAAAAAAAAAAAAAAAAAA --reason gone --timeout 1s", down, "shop", true},
+		{"revoke all web --reason breach -n demo", down, "demo", true},
+		{"revoke all web", "why?", "shop", true},
+		{"revoke user web", "accepts 2 arg", "shop", false},
+		{"exposure", down, "shop", true},
+		{"exposure main -o json", down, "shop", true},
+		{"exposure main -A", "-A does not go", "", true},
 	} {
 		k, _, err := call(t, strings.Fields(row.line)...)
 		if err == nil {

@@ -68,6 +68,8 @@ var advices = map[string]string{
 	v1alpha1.ReasonAdapterRefused:         "mend what the ingress says in the message; an object of somebody else may have the target: kubectl -n NS describe acp NAME",
 	v1alpha1.ReasonNotProbed:              "send a request without a credential through the ingress: it must be answered 401 or 403, and not by the application: kubectl -n NS get acp NAME",
 	v1alpha1.ReasonPolicyDeleted:          "if it was a mistake, create it again: until then the edge refuses who asks by its name, and routes may be open: kubectl -n NS get acp",
+	v1alpha1.ReasonKeyNotFound:            "nothing accepts such a key; look for the right one, and create another Revocation: kubectl keyturn keys -n NS -o wide",
+	v1alpha1.ReasonAwaitingTakeover:       "wait for the next key to take over; the message says what that waits for: kubectl keyturn exposure -n NS; kubectl keyturn keys -n NS",
 	v1alpha1.ReasonWorkloadUnavailable:    "see why its pods do not start: kubectl -n NS get pods -l keyturn.dev/token-service=NAME",
 }
 

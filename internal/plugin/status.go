@@ -21,6 +21,8 @@ type StatusReport struct {
 	Policies  []PolicyReport  `json:"policies"`
 	Rollouts  []RolloutReport `json:"rollouts"`
 	Access    []AccessReport  `json:"access"`
+	// Revocations are those that are not enforced yet.
+	Revocations []RevocationReport `json:"revocations"`
 }
 
 // ServiceReport is one TokenService.
@@ -63,13 +65,15 @@ func (s *Session) statusReport(ctx context.Context) (StatusReport, error) {
 	var policies v1alpha1.TokenPolicyList
 	var rollouts v1alpha1.AuthRolloutList
 	var access v1alpha1.AccessPolicyList
-	for _, list := range []client.ObjectList{&sets, &services, &policies, &rollouts, &access} {
+	var revoked v1alpha1.RevocationList
+	for _, list := range []client.ObjectList{&sets, &services, &policies, &rollouts, &access, &revoked} {
 		if err := s.Client.List(ctx, list, client.InNamespace(s.Namespace)); err != nil {
 			return StatusReport{}, err
 		}
 	}
 	report := NewStatusReport(s.Namespace, sets.Items, services.Items, policies.Items, rollouts.Items...)
 	report.addAccess(access.Items)
+	report.addRevocations(revoked.Items)
 	return report, nil
 }
 
@@ -77,7 +81,7 @@ func (s *Session) statusReport(ctx context.Context) (StatusReport, error) {
 func NewStatusReport(namespace string, sets []v1alpha1.SigningKeySet, services []v1alpha1.TokenService, policies []v1alpha1.TokenPolicy, rollouts ...v1alpha1.AuthRollout) StatusReport {
 	r := StatusReport{
 		Namespace: namespace, Problems: []Problem{}, Sets: []SetReport{}, Services: []ServiceReport{}, Policies: []PolicyReport{}, Rollouts: []RolloutReport{},
-		Access: []AccessReport{},
+		Access: []AccessReport{}, Revocations: []RevocationReport{},
 	}
 	for i := range services {
 		tsvc := &services[i]
@@ -116,7 +120,7 @@ func drawStatus(s Screen, r *StatusReport, wide bool, now time.Time) string {
 	if r.Namespace == "" {
 		where = "all namespaces"
 	}
-	if len(r.Sets)+len(r.Services)+len(r.Policies)+len(r.Rollouts)+len(r.Access) == 0 {
+	if len(r.Sets)+len(r.Services)+len(r.Policies)+len(r.Rollouts)+len(r.Access)+len(r.Revocations) == 0 {
 		return fmt.Sprintf("Nothing of Keyturn in %s.\n", where)
 	}
 	var b strings.Builder
@@ -129,6 +133,7 @@ func drawStatus(s Screen, r *StatusReport, wide bool, now time.Time) string {
 	}{
 		{"SIGNING KEY SETS", setTable(s, r.Sets, now)}, {"TOKEN SERVICES", serviceTable(r.Services, wide)}, {"TOKEN POLICIES", policyTable(r.Policies)},
 		{"ROLLOUTS", rolloutTable(r.Rollouts)}, {"ACCESS POLICIES", accessTable(r.Access)},
+		{"REVOCATIONS UNDER WAY", revocationTable(r.Revocations, now)},
 	} {
 		if len(part.table.rows) == 0 {
 			continue
