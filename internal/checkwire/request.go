@@ -23,6 +23,8 @@ type Request struct {
 	extensions []Header
 	// names finds a header of the map, where there are many.
 	names map[string]int
+	// marks has a bit for each name of the map; one whose bit is not there is new.
+	marks uint64
 }
 
 // Extension returns what attributes.context_extensions says of a name; empty if it says nothing.
@@ -164,10 +166,14 @@ const few = 32
 // set puts a header into the map. One of the same name goes.
 func (r *Request) set(h Header) {
 	if len(r.Headers) < few {
-		for i := range r.Headers {
-			if r.Headers[i].Name == h.Name {
-				r.Headers[i] = h
-				return
+		if mark := mark(h.Name); r.marks&mark == 0 {
+			r.marks |= mark
+		} else {
+			for i := range r.Headers {
+				if r.Headers[i].Name == h.Name {
+					r.Headers[i] = h
+					return
+				}
 			}
 		}
 		r.Headers = append(r.Headers, h)
@@ -186,6 +192,15 @@ func (r *Request) set(h Header) {
 	}
 	r.names[h.Name] = len(r.Headers)
 	r.Headers = append(r.Headers, h)
+}
+
+// mark is one of 64 bits by the length and two letters of a name.
+func mark(name string) uint64 {
+	n := len(name)
+	if n == 0 {
+		return 1
+	}
+	return 1 << ((uint(n)*5 + uint(name[n-1])*3 + uint(name[n/2])*7) % 64)
 }
 
 // pair reads an entry of a map of texts.
@@ -246,6 +261,15 @@ const end = 0
 // length, and of another type they would be unknown ones.
 func (f *fields) next() int {
 	for len(f.rest) > 0 {
+		// Nearly every field has a tag and a length of one byte each.
+		if len(f.rest) > 1 && f.rest[0]&(1<<7|7) == byte(protowire.BytesType) && f.rest[0] > 7 && f.rest[1] < 1<<7 {
+			number, whole := int(f.rest[0]>>3), 2+int(f.rest[1])
+			if whole > len(f.rest) {
+				return end
+			}
+			f.value, f.rest = f.rest[2:whole], f.rest[whole:]
+			return number
+		}
 		number, kind, n := protowire.ConsumeTag(f.rest)
 		if n < 0 || number > protowire.MaxValidNumber {
 			return end
