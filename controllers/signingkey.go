@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,8 +25,9 @@ type signingKey struct {
 }
 
 // signingKey finds the Active key. While the ring has none, or its Secret is lost, it is the one of the document in force:
-// the last good key goes on, so that every replica can load what is to take over. The error says what a person must mend.
-func (r *tokenServiceReconciler) signingKey(ctx context.Context, refs *resolved, current *snapshot.Issuer) (signingKey, error) {
+// the last good key goes on, so that every replica can load what is to take over. After a restore the stored document is not
+// what is in force: then it is any key of the ring that all replicas know. The error says what a person must mend.
+func (r *tokenServiceReconciler) signingKey(ctx context.Context, refs *resolved, current *snapshot.Issuer, replicas []replica) (signingKey, error) {
 	lost := stop(keyturnv1alpha1.ConditionKeysLoaded, keyturnv1alpha1.ReasonKeySetNotReady, "SigningKeySet %s has no active key yet: kubectl describe sks %s", refs.set.Name, refs.set.Name)
 	key := refs.ring.Active()
 	if key != nil {
@@ -41,10 +43,34 @@ func (r *tokenServiceReconciler) signingKey(ctx context.Context, refs *resolved,
 	if err != nil {
 		return signingKey{}, lost
 	}
-	if key = refs.ring.Key(private.KID()); key == nil || key.Activated.IsZero() && key.State != keys.Retiring {
-		return signingKey{}, lost // a key that never signed does not begin here
+	if key = refs.ring.Key(private.KID()); key != nil && (!key.Activated.IsZero() || key.State == keys.Retiring) && usable(replicas, key.KID) {
+		return signable(key, private) // a key that never signed does not begin here
 	}
-	return signable(key, private)
+	for i := range slices.Backward(refs.ring.Keys) {
+		key = &refs.ring.Keys[i]
+		if key.State != keys.Retiring || !key.VerifyUntil.IsZero() || !usable(replicas, key.KID) {
+			continue
+		}
+		if private, err := r.readPrivateKey(ctx, refs.set, key); err == nil {
+			return signable(key, private)
+		} else if _, gone := asStopped(err); !gone {
+			return signingKey{}, err
+		}
+	}
+	return signingKey{}, lost
+}
+
+// usable tells that nobody refuses what is signed with a key: a token service uses it already, or every replica knows it.
+func usable(replicas []replica, kid string) bool {
+	known := true
+	for i := range replicas {
+		s := replicas[i].status
+		if s != nil && replicas[i].signer && s.ActiveKID == kid {
+			return true
+		}
+		known = known && s != nil && slices.Contains(s.KIDs, kid)
+	}
+	return known
 }
 
 // signable holds a key back until the ring has recorded how long its tokens live.

@@ -46,7 +46,7 @@ func (r *tokenServiceReconciler) ensureSnapshots(ctx context.Context, tsvc *keyt
 	if refs.cluster == nil && takesCluster(tsvc) && ours {
 		refs.cluster = lastGood(tsvc, current)
 	}
-	signing, noKey := r.signingKey(ctx, refs, current)
+	signing, noKey := r.signingKey(ctx, refs, current, replicas)
 	if _, lost := asStopped(noKey); noKey != nil && !lost {
 		return nil, noKey
 	}
