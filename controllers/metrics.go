@@ -51,7 +51,7 @@ func newObjectMetrics(registry prometheus.Registerer) *objectMetrics {
 		}, []string{"namespace", "name", "to"}),
 	}
 	registry.MustRegister(m.transitions)
-	m.rollouts, m.revocations = newRolloutMetrics(registry, gauge), newRevocationMetrics(registry, gauge)
+	m.rollouts, m.revocations = newRolloutMetrics(registry, gauge), newRevocationMetrics(gauge)
 	return m
 }
 

@@ -108,10 +108,15 @@ func TestMetrics(t *testing.T) {
 		"keyturn_rollout_stage Migrating": 1, "keyturn_rollout_stage Sunset": 0, "keyturn_rollout_condition InForce": 1,
 		"keyturn_rollout_changes_total Promoted": 1, "keyturn_rollout_changes_total RolledBack": 0,
 	})
+	nowhere := w.newRevocation("nowhere", ofAll)
+	nowhere.Spec.All.TokenServiceRef.Name = "other"
+	w.create(nowhere)
+	expect("a revocation waits", map[string]float64{"keyturn_revocation_pending_since_timestamp_seconds": float64(nowhere.CreationTimestamp.Unix())})
 	_, types := gathered(t, w.ns)
 	if want := documentedMetrics(t); !maps.Equal(types, want) {
 		t.Errorf("docs/metrics.md lists\n%v\nthe manager exposes\n%v", want, types)
 	}
+	w.remove(nowhere)
 	w.remove(w.newRollout())
 	w.remove(&keyturnv1alpha1.TokenService{ObjectMeta: w.meta(serviceName)})
 	w.remove(&keyturnv1alpha1.SigningKeySet{ObjectMeta: w.meta(setName)})

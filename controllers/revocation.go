@@ -78,9 +78,6 @@ func (r *revocationReconciler) Reconcile(ctx context.Context, request reconcile.
 		if err := r.client.Status().Update(ctx, &rev, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {
 			return r.outcome(err, 0)
 		}
-		if enforced(&rev) {
-			processMetrics().revocations.enforced(&rev, s.now)
-		}
 		r.announce(&rev, before.Conditions, news(rev.Status.Conditions))
 	}
 	if enforced(&rev) {

@@ -36,6 +36,7 @@ keyturn_signingkeyset_condition{namespace="demo",name="main",condition="Rotation
 keyturn_signingkeyset_condition{namespace="demo",name="main",condition="ClockSkewed"} 0x240
 keyturn_signingkeyset_condition{namespace="demo",name="main",condition="RestoreDetected"} 0x240
 keyturn_signingkeyset_condition{namespace="demo",name="main",condition="KeyMaterialLost"} 0x240
+keyturn_revocation_pending_since_timestamp_seconds{namespace="demo",name="leaked"} _x120 7190 stale
 keyturn_snapshot_refused{namespace="demo",pod="edge-0"} 0x240
 keyturn_ready{namespace="demo",pod="edge-0"} 1x240
 keyturn_revocations_stale{namespace="demo",pod="edge-0"} 0x240
@@ -76,6 +77,8 @@ var rows = []row{
 	{"nothing signs", `keyturn_signingkeyset_keys{namespace="demo",name="main",state="Active"} 0x240`, map[string]string{"KeyturnNoActiveKey": "demo"}},
 	{"key lost", `keyturn_signingkeyset_condition{namespace="demo",name="main",condition="KeyMaterialLost"} 1x240`, map[string]string{"KeyturnKeyMaterialLost": "demo"}},
 	{"clock", `keyturn_signingkeyset_condition{namespace="demo",name="main",condition="ClockSkewed"} 1x240`, map[string]string{"KeyturnClockSkewed": "demo"}},
+	{"a revocation waits", `keyturn_revocation_pending_since_timestamp_seconds{namespace="demo",name="leaked"} _x110 6600x20 stale`, map[string]string{"KeyturnRevocationPending": "demo"}},
+	{"a revocation took a moment", `keyturn_revocation_pending_since_timestamp_seconds{namespace="demo",name="leaked"} _x118 7080 stale`, nil},
 	{"restored", `keyturn_signingkeyset_condition{namespace="demo",name="main",condition="RestoreDetected"} 1x240`, map[string]string{"KeyturnRestoreDetected": "demo"}},
 	{"a laggard", `keyturn_signingkeyset_replicas_loaded{namespace="demo",name="main"} 2x240`, map[string]string{"KeyturnReplicasNotAcknowledging": "demo"}},
 	{"manager gone", `keyturn_signingkeyset_epoch{namespace="demo",name="main"} 7x90 _x150`, map[string]string{"KeyturnManagerGone": ""}},
