@@ -82,8 +82,8 @@ func (p *planner) reportNext() {
 		}
 		if k := p.ring.Standby(); k != nil {
 			p.plan.Next.KID = k.KID
-			if k.State == Published && p.ring.EverActive() && !p.emergency() {
-				p.plan.Next.NotBefore = k.Published.Add(p.margin())
+			if (k.State == Published || len(p.obs.Replicas) == 0) && p.ring.EverActive() && !p.emergency() {
+				p.plan.Next.NotBefore = p.settledAt(k)
 			}
 		}
 		return
@@ -209,12 +209,14 @@ func (p *planner) requeue() time.Duration {
 	for i := range p.ring.Keys {
 		p.requeueKey(&p.ring.Keys[i], at)
 	}
-	if active := p.ring.Active(); active != nil && p.policy.Standby <= 0 {
+	active := p.ring.Active()
+	if active != nil && p.policy.Standby <= 0 {
 		if due, ok := p.due(active); ok && p.makeAt(due).After(p.now) {
 			at(p.makeAt(due).Sub(p.now))
 		}
 	}
-	if n := p.plan.Next; n != nil && n.To == Active && len(p.obs.Replicas) > 0 {
+	idle := len(p.obs.Replicas) == 0 && active != nil && !p.material(active).lost() // an event will come
+	if n := p.plan.Next; n != nil && n.To == Active && !idle {
 		if n.NotBefore.After(p.now) {
 			at(n.NotBefore.Sub(p.now))
 		} else if n.BlockedBy != "" {

@@ -99,7 +99,8 @@ func (p *planner) takeOver() {
 
 // mayTakeOver is the gate without PrePublish: every replica has the key, and it has been published for the clock margin, so
 // that a pod that starts at this moment does not begin with a document from before. Only the first key of a set need not
-// settle: an edge without any key serves nobody. Where no replica runs, no document is in use.
+// settle: an edge without any key serves nobody. Where no replica runs, no document is in use, but the next pod may begin with one
+// from before the key came.
 func (p *planner) mayTakeOver(k *Key) bool {
 	if !neverSigned(k) || p.material(k) != MaterialPresent {
 		return false
@@ -107,8 +108,19 @@ func (p *planner) mayTakeOver(k *Key) bool {
 	if p.emergency() && len(p.obs.Replicas) > 0 {
 		return p.mayTakeOverAtOnce(k)
 	}
-	settled := !p.now.Before(k.Published.Add(p.margin())) || !p.ring.EverActive()
-	return len(p.obs.Replicas) == 0 || k.State == Published && p.acknowledged(k.KID) && settled
+	if settled := !p.now.Before(p.settledAt(k)) || !p.ring.EverActive() || p.emergency(); !settled {
+		return false
+	}
+	return len(p.obs.Replicas) == 0 || k.State == Published && p.acknowledged(k.KID)
+}
+
+// settledAt is from when no pod begins with a document without the key. Where no replica runs nothing hurries, and the document is
+// given a minute to be written.
+func (p *planner) settledAt(k *Key) time.Time {
+	if len(p.obs.Replicas) == 0 {
+		return k.Created.Add(p.margin() + time.Minute)
+	}
+	return k.Published.Add(p.margin())
 }
 
 // rather prefers the kind that the policy asks for, then the key that has been published longest.
