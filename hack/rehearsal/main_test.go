@@ -134,6 +134,7 @@ func TestRehearsal(t *testing.T) {
 		{"journey", testJourney},
 		{"mounts", testMounts},
 		{"rotation", testRotation},
+		{"revocation", testRevocation},
 		{"rollout", testRollout},
 		{"connections and NetworkPolicies", testFlows},
 		{"edge restarted", testEdgeRestart},
