@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -39,7 +40,12 @@ type Options struct {
 	SteadyPoll time.Duration
 }
 
-// CacheOptions bound the manager's cache to what Keyturn has made: the Secrets of others are never held in memory.
+// setsAtOnce is how many key sets are worked on at a time: it bounds how many keys are generated at once, and with them the
+// processors that thousands of sets that are due together take.
+const setsAtOnce = 4
+
+// CacheOptions bound the manager's cache to what Keyturn has made. Of its own Secrets it holds the metadata only, of those of
+// others nothing: what is in them is read live, when it is needed.
 func CacheOptions() cache.Options {
 	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{keyturnv1alpha1.LabelManagedBy: keyturnv1alpha1.ManagerName})}
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
@@ -56,10 +62,11 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	err := ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.SigningKeySet{}).
 		Watches(&keyturnv1alpha1.TokenService{}, handler.EnqueueRequestsFromMapFunc(setOfService)).
 		Watches(&keyturnv1alpha1.TokenPolicy{}, handler.EnqueueRequestsFromMapFunc(shared.setsOfPolicy)).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(byLabel(keyturnv1alpha1.LabelSigningKeySet))).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(byLabel(keyturnv1alpha1.LabelSigningKeySet)), builder.OnlyMetadata).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(byLabel(keyturnv1alpha1.LabelSigningKeySet))).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(shared.setOfPod)).
 		Watches(&keyturnv1alpha1.Revocation{}, handler.EnqueueRequestsFromMapFunc(setOfRevocation)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: setsAtOnce}).
 		Complete(set)
 	if err != nil {
 		return err
@@ -71,14 +78,15 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	}
 	service := &tokenServiceReconciler{base: shared, cluster: clusterCache{reader: options.Cluster}}
 	err = ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.TokenService{}).
-		Owns(&appsv1.StatefulSet{}).Owns(&appsv1.Deployment{}).Owns(&corev1.Service{}).Owns(&corev1.ServiceAccount{}).Owns(&corev1.Secret{}).
+		Owns(&appsv1.StatefulSet{}).Owns(&appsv1.Deployment{}).Owns(&corev1.Service{}).Owns(&corev1.ServiceAccount{}).
+		Owns(&corev1.Secret{}, builder.OnlyMetadata).
 		Owns(&policyv1.PodDisruptionBudget{}).Owns(&networkingv1.NetworkPolicy{}).
 		Watches(&keyturnv1alpha1.SigningKeySet{}, handler.EnqueueRequestsFromMapFunc(shared.servicesUsing(usesSet))).
 		Watches(&keyturnv1alpha1.TokenPolicy{}, handler.EnqueueRequestsFromMapFunc(shared.servicesUsing(usesPolicy))).
 		Watches(&keyturnv1alpha1.AuthRollout{}, handler.EnqueueRequestsFromMapFunc(serviceOfRollout)).
 		Watches(&keyturnv1alpha1.AccessPolicy{}, handler.EnqueueRequestsFromMapFunc(shared.servicesOfAccess)).
 		Watches(&keyturnv1alpha1.Revocation{}, handler.EnqueueRequestsFromMapFunc(shared.servicesOfRevocation), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(shared.servicesOfRing)).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(shared.servicesOfRing), builder.OnlyMetadata).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(byLabel(keyturnv1alpha1.LabelTokenService))).
 		Complete(service)
 	if err != nil {
