@@ -54,6 +54,7 @@ type Authorizer struct {
 	log         *slog.Logger
 	now         func() time.Time
 	metrics     *metrics
+	denials     denialLog
 	policies    *policyMetrics
 	// sessions, counter, census and troubled are for legacy sessions.
 	sessions *sessions

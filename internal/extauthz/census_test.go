@@ -35,7 +35,7 @@ func TestCensus(t *testing.T) {
 	}
 	saw("one-more", "admin", "/orders/8", "curl/7")
 	r := c.report()
-	if len(r.Routes) != 1 || r.Routes[0] != (CensusLine{"/orders/*", 46}) || r.Agents[0] != (CensusLine{"curl", 46}) || len(r.Roles) != 0 {
+	if len(r.Routes) != 1 || r.Routes[0] != (CensusLine{Value: "/orders/*", Requests: 46}) || r.Agents[0] != (CensusLine{Value: "curl", Requests: 46}) || len(r.Roles) != 0 {
 		t.Errorf("%+v", r)
 	}
 	// One user who makes up paths pushes out nothing that many use, and is told of nowhere; memory stays.
@@ -54,7 +54,7 @@ func TestCensus(t *testing.T) {
 		}
 	}
 	count(full, "63", 1)
-	if lines := told(nil, full); len(lines) != censusLines || lines[0] != (CensusLine{"63", crowd + 1}) || lines[1].Value != "0" || lines[2].Value != "1" {
+	if lines := told(nil, full); len(lines) != censusLines || lines[0] != (CensusLine{Value: "63", Requests: crowd + 1}) || lines[1].Value != "0" || lines[2].Value != "1" {
 		t.Errorf("not by the number of requests, then by value: %v", lines[:3])
 	}
 	count(full, "new", 1)

@@ -70,7 +70,7 @@ func (a *Authorizer) decide(ctx context.Context, q question) outcome {
 	}
 	if !decision.Allow || decision.WouldDeny != "" {
 		out.id = a.nextID()
-		a.logDenial(q, out)
+		a.logDenial(q, out, started)
 		a.audit(judged, out)
 	}
 	took := a.now().Sub(started)

@@ -158,7 +158,7 @@ func readHeaders(r *checkwire.Request) seenHeaders {
 }
 
 func (s *seenHeaders) add(name, value string) {
-	switch {
+	switch { // by the length first, which is right for few
 	case len(name) == len("authorization") && strings.EqualFold(name, "authorization"):
 		s.authorization = append(s.authorization, value)
 	case len(name) == len("content-type") && strings.EqualFold(name, "content-type"):

@@ -33,6 +33,9 @@ var aliasesRemoved = checkwire.Removed(aliases...)
 // reply is an encoded CheckResponse.
 type reply []byte
 
+// denialFields is room for the headers of most denials.
+const denialFields = 8
+
 // replyRoom is enough for most answers.
 const replyRoom = 640
 
@@ -77,7 +80,7 @@ func lowerName(name string) string {
 
 var lowerNames = func() map[string]string {
 	all := map[string]string{}
-	for _, name := range policy.IdentityHeaders {
+	for _, name := range append(policy.IdentityHeaders[:], "Cache-Control", HeaderDecision, HeaderCode, "WWW-Authenticate", "Location", "Retry-After") {
 		all[name] = strings.ToLower(name)
 	}
 	return all
@@ -88,12 +91,16 @@ var lowerNames = func() map[string]string {
 func denied(out outcome, grpcRequest bool) reply {
 	status := out.HTTPStatus()
 	d := checkwire.Denial{Code: uint32(rpcCode(status)), Message: string(out.Code), HTTPStatus: uint32(status)} //nolint:gosec // three digits
-	for _, f := range denialHeaders(out) {
-		d.Headers = append(d.Headers, checkwire.Header{Name: strings.ToLower(f.name), Value: f.value})
+	var fieldRoom [denialFields]field
+	var headerRoom [denialFields + 1]checkwire.Header
+	d.Headers = headerRoom[:0]
+	for _, f := range appendDenialHeaders(fieldRoom[:0], out) {
+		d.Headers = append(d.Headers, checkwire.Header{Name: lowerName(f.name), Value: f.value})
 	}
 	if !grpcRequest {
 		d.Headers = append(d.Headers, checkwire.Header{Name: "content-type", Value: problemType})
-		d.Body = string(problemBody(out))
+		var room [problemRoom]byte
+		d.Body = string(appendProblem(room[:0], out))
 	}
 	return checkwire.AppendDenied(make(reply, 0, 2*replyRoom), d)
 }

@@ -68,12 +68,12 @@ func announced(line steering.Header) *core.HeaderValueOption {
 // type and a body do not fit.
 func modelDenied(out outcome, grpcRequest bool) *auth.CheckResponse {
 	denial := &auth.DeniedHttpResponse{Status: &envoytype.HttpStatus{Code: envoytype.StatusCode(out.HTTPStatus())}} //nolint:gosec // 401, 403 or 503
-	for _, f := range denialHeaders(out) {
+	for _, f := range appendDenialHeaders(nil, out) {
 		denial.Headers = append(denial.Headers, option(strings.ToLower(f.name), f.value))
 	}
 	if !grpcRequest {
 		denial.Headers = append(denial.Headers, option("content-type", problemType))
-		denial.Body = string(problemBody(out))
+		denial.Body = string(appendProblem(nil, out))
 	}
 	return &auth.CheckResponse{
 		Status:       &rpcstatus.Status{Code: int32(rpcCode(out.HTTPStatus())), Message: string(out.Code)},

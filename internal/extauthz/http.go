@@ -15,18 +15,17 @@ import (
 
 // The bounds of the HTTP port. Checks have no body; whoever sends one slowly is cut off.
 const (
-	maxHeaderBytes    = 64 << 10
-	readHeaderTimeout = 2 * time.Second
-	readTimeout       = 5 * time.Second
-	writeTimeout      = 5 * time.Second
-	idleTimeout       = 90 * time.Second
+	maxHeaderBytes = 64 << 10
+	readTimeout    = 2 * time.Second // of the header, which is all there is
+	writeTimeout   = 5 * time.Second
+	idleTimeout    = 90 * time.Second
 )
 
 // HTTP returns the server of the sub-request protocols.
 func (a *Authorizer) HTTP() *http.Server {
 	return &http.Server{
 		Handler:           http.HandlerFunc(a.serveCheck),
-		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: errorLog(a.log),
 	}
 }
@@ -47,35 +46,41 @@ func (a *Authorizer) serveCheck(w http.ResponseWriter, r *http.Request) {
 	a.writeDenial(w, out)
 }
 
-// writeAllow sets every identity header, also an empty one: some proxies keep the client's where it is absent.
+// Values of headers that are the same in every answer. net/http changes none.
+var noStore, noLength, problemTypes = []string{"no-store"}, []string{"0"}, []string{problemType}
+
+// writeAllow sets every identity header, also an empty one: some proxies keep the client's where it is absent. Names are
+// in canonical form.
 func writeAllow(w http.ResponseWriter, out outcome, d dialect) {
 	h := w.Header()
-	identity := out.identity()
-	for _, f := range identity {
+	values := [...]string{out.User, out.Role, string(out.Method)}
+	for i, name := range policy.IdentityHeaders {
+		h[name] = values[i : i+1 : i+1]
+	}
+	for _, f := range out.told {
 		h.Set(f.name, f.value)
 	}
 	if d.removes {
-		h.Set(headersToRemove, removedByEnvoy(identity, out.remove))
+		h.Set(headersToRemove, removedByEnvoy(out.identity(), out.remove))
 	}
 	for _, line := range out.announcement {
 		h.Set(line.Name, line.Value)
 	}
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", "0")
+	h["Cache-Control"], h["Content-Length"] = noStore, noLength
 	w.WriteHeader(http.StatusOK)
 }
 
 func (a *Authorizer) writeDenial(w http.ResponseWriter, out outcome) {
-	body := problemBody(out)
+	body := appendProblem(make([]byte, 0, problemRoom), out)
 	h := w.Header()
 	for _, name := range policy.IdentityHeaders {
-		h.Del(name)
+		delete(h, name)
 	}
-	for _, f := range denialHeaders(out) {
+	var room [denialFields]field
+	for _, f := range appendDenialHeaders(room[:0], out) {
 		h.Set(f.name, f.value)
 	}
-	h.Set("Content-Type", problemType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h["Content-Type"], h["Content-Length"] = problemTypes, []string{strconv.Itoa(len(body))}
 	w.WriteHeader(out.HTTPStatus())
 	_, _ = w.Write(body) // the proxy is gone: nothing is forwarded
 }
@@ -135,35 +140,45 @@ func (h httpHeaders) each(f func(name, value string)) {
 // readHTTP reads the question of a sub-request. The path alone says which dialect and which policy; it is read as it was
 // sent, because what stands behind the policy is the client's.
 func readHTTP(r *http.Request) (question, dialect) {
-	q := question{
-		protocol: "http", peer: remoteAddr(r), authorization: r.Header["Authorization"], page: readPage(r.Header), agent: r.Header.Get("User-Agent"),
-		headers: httpHeaders(r.Header), hides: true,
-	}
-	for name := range r.Header {
-		if isIdentity(name) {
-			q.refusal = policy.SpoofedIdentity
-		}
-	}
-	path, query, asked := strings.Cut(r.RequestURI, "?")
-	parts := strings.SplitN(path, "/", 6)
-	if len(parts) < 5 || parts[0] != "" || parts[1] != "authz" {
+	q := question{protocol: "http", peer: remoteAddr(r), headers: httpHeaders(r.Header), hides: true}
+	q.readHeaders(r.Header)
+	named, inPath := strings.CutPrefix(r.RequestURI, "/authz/")
+	path, query, asked := strings.Cut(named, "?")
+	word, path, more := strings.Cut(path, "/")
+	namespace, rest, complete := strings.Cut(path, "/")
+	name, rest, prefix := strings.Cut(rest, "/")
+	d, known := dialects[word]
+	if !inPath || !more || !complete || !known || d.prefix != prefix {
 		return q, dialect{} // names no policy
 	}
-	d, known := dialects[parts[2]]
-	if !known || d.prefix != (len(parts) == 6) {
-		return q, dialect{}
-	}
-	q.protocol, q.policy, q.plain = parts[2], parts[3]+"/"+parts[4], d.plain
-	rest := ""
-	if d.prefix {
-		if rest = "/" + parts[5]; asked {
-			rest += "?" + query
-		}
+	q.protocol, q.policy, q.plain = word, path[:len(namespace)+1+len(name)], d.plain
+	if !d.prefix {
+		rest = ""
+	} else if rest = "/" + rest; asked {
+		rest += "?" + query
 	}
 	if reason := d.read(r, rest, &q); reason != "" {
 		q.refusal = reason
 	}
 	return q, d
+}
+
+// readHeaders takes what matters of the headers of a sub-request, whose names are in canonical form.
+func (q *question) readHeaders(h http.Header) {
+	for name, values := range h {
+		switch name {
+		case "Authorization":
+			q.authorization = values
+		case "User-Agent":
+			if len(values) > 0 {
+				q.agent = values[0]
+			}
+		default:
+			if !q.page.take(name, values) && isIdentity(name) {
+				q.refusal = policy.SpoofedIdentity
+			}
+		}
+	}
 }
 
 func remoteAddr(r *http.Request) netip.Addr {

@@ -1,6 +1,9 @@
 package extauthz
 
 import (
+	"maps"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +24,23 @@ type metrics struct {
 	questions      *prometheus.CounterVec
 	byToken        prometheus.Counter
 	bySession      prometheus.Counter
+
+	// known are the figures of the decisions that there were: to find them by their labels costs more than to count. learning
+	// is held by who adds to them.
+	known    atomic.Pointer[map[decisionKind]decisionFigures]
+	learning sync.Mutex
+}
+
+// decisionKind is what the labels of a decision are made of.
+type decisionKind struct {
+	protocol string
+	allow    bool
+	reason   policy.Reason
+}
+
+type decisionFigures struct {
+	count prometheus.Counter
+	took  prometheus.Observer
 }
 
 func newMetrics(registry *prometheus.Registry) *metrics {
@@ -108,9 +128,7 @@ func boolean(b bool) float64 {
 }
 
 func (m *metrics) decided(protocol string, d policy.Decision, took time.Duration) {
-	result := "deny"
 	if d.Allow {
-		result = "allow"
 		switch d.Method {
 		case policy.MethodSession:
 			m.bySession.Inc()
@@ -118,8 +136,32 @@ func (m *metrics) decided(protocol string, d policy.Decision, took time.Duration
 			m.byToken.Inc()
 		}
 	}
-	m.decisions.WithLabelValues(protocol, result, string(d.Reason)).Inc()
-	m.latency.WithLabelValues(protocol).Observe(took.Seconds())
+	figures := m.of(decisionKind{protocol, d.Allow, d.Reason})
+	figures.count.Inc()
+	figures.took.Observe(took.Seconds())
+}
+
+// of finds the figures of a kind of decision. There are few kinds: none has a part that a client chooses.
+func (m *metrics) of(kind decisionKind) decisionFigures {
+	if known := m.known.Load(); known != nil {
+		if figures, found := (*known)[kind]; found {
+			return figures
+		}
+	}
+	result := "deny"
+	if kind.allow {
+		result = "allow"
+	}
+	figures := decisionFigures{m.decisions.WithLabelValues(kind.protocol, result, string(kind.reason)), m.latency.WithLabelValues(kind.protocol)}
+	m.learning.Lock()
+	defer m.learning.Unlock()
+	next := map[decisionKind]decisionFigures{}
+	if known := m.known.Load(); known != nil {
+		next = maps.Clone(*known)
+	}
+	next[kind] = figures
+	m.known.Store(&next)
+	return figures
 }
 
 func (m *metrics) asked(result string) { m.questions.WithLabelValues(result).Inc() }

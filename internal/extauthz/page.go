@@ -39,23 +39,45 @@ func (p *page) navigation() bool {
 	return p.html
 }
 
-// readPage reads the headers of a sub-request. Proxies do not pass Upgrade on, which is for one hop only; the others of a
-// handshake they do.
-func readPage(h http.Header) page {
-	p := page{cookies: h["Cookie"], site: h["Sec-Fetch-Site"], origin: h["Origin"], asks: len(h["Access-Control-Request-Method"]), mode: h["Sec-Fetch-Mode"]}
-	p.upgrade = len(h["Upgrade"])+len(h["Sec-Websocket-Key"])+len(h["Sec-Websocket-Version"]) > 0
-	for _, mode := range p.mode {
-		p.upgrade = p.upgrade || strings.Contains(mode, "websocket")
+// take reads one header of a sub-request, if it is one of these; the name is in canonical form. Proxies do not pass Upgrade
+// on, which is for one hop only; the others of a handshake they do.
+func (p *page) take(name string, values []string) bool {
+	switch name {
+	case "Cookie":
+		p.cookies = values
+	case "Origin":
+		p.origin = values
+	case "Sec-Fetch-Site":
+		p.site = values
+	case "Sec-Fetch-Mode":
+		p.mode = values
+		for _, mode := range values {
+			p.upgrade = p.upgrade || strings.Contains(mode, "websocket")
+		}
+	case "Upgrade", "Sec-Websocket-Key", "Sec-Websocket-Version":
+		p.upgrade = p.upgrade || len(values) > 0
+	case "Accept":
+		for _, wanted := range values {
+			p.html = p.html || strings.Contains(wanted, "text/html")
+		}
+	case "X-Requested-With":
+		p.script = len(values) > 0
+	case "Access-Control-Request-Method":
+		p.asks = len(values)
+	default:
+		return false
 	}
-	for _, wanted := range h["Accept"] {
-		p.html = p.html || strings.Contains(wanted, "text/html")
-	}
-	p.script = len(h["X-Requested-With"]) > 0
-	return p
+	return true
 }
 
-// add takes one header, if it is one of these.
+// add takes one header of a Check, if it is one of these.
 func (p *page) add(name, value string) bool {
+	switch len(name) { // most headers are none of these
+	case len("cookie"), len("upgrade"), len("sec-fetch-site"), len("sec-websocket-key"), len("sec-websocket-version"),
+		len("x-requested-with"), len("access-control-request-method"):
+	default:
+		return false
+	}
 	is := func(header string) bool { return len(name) == len(header) && strings.EqualFold(name, header) }
 	switch {
 	case is("cookie"):

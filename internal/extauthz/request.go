@@ -1,8 +1,6 @@
 package extauthz
 
 import (
-	"context"
-	"log/slog"
 	"strings"
 
 	"github.com/keyturn/keyturn/internal/policy"
@@ -68,7 +66,7 @@ func alphanumeric(c byte) bool {
 // isIdentity tells whether an application could take the header name for one of [policy.IdentityHeaders]. CGI, WSGI
 // and PHP turn `-`, `_`, `.` and more into one character, so every spelling of these is the same name here.
 func isIdentity(name string) bool {
-	if len(name) < len("X-Auth-") {
+	if len(name) < shortestIdentity || len(name) > longestIdentity || name[0]|0x20 != 'x' {
 		return false
 	}
 	for _, identity := range policy.IdentityHeaders {
@@ -78,6 +76,9 @@ func isIdentity(name string) bool {
 	}
 	return false
 }
+
+// All identity headers are of these lengths and begin with the same letter; most headers of a request are not, or do not.
+const shortestIdentity, longestIdentity = len(policy.HeaderUser), len(policy.HeaderMethod)
 
 func sameName(a, b string) bool {
 	if len(a) != len(b) {
@@ -100,31 +101,4 @@ func fold(c byte) byte {
 	default:
 		return '-'
 	}
-}
-
-// maxLogged bounds what of a client's words goes into a line of the log.
-const maxLogged = 200
-
-// logDenial writes the one line a denial has: what and why, never a token, and of the target never the query, which
-// may carry one.
-func (a *Authorizer) logDenial(q question, out outcome) {
-	path, _, _ := strings.Cut(q.target, "?")
-	level, message, reason := slog.LevelInfo, "denied", out.Reason
-	if out.HTTPStatus() >= 500 {
-		level = slog.LevelWarn
-	}
-	if out.WouldDeny != "" {
-		message, reason = "would_deny", out.WouldDeny
-	}
-	a.log.Log(context.Background(), level, message,
-		"decision", out.id, "status", out.HTTPStatus(), "code", string(out.Code), "reason", string(reason),
-		"protocol", q.protocol, "policy", cut(q.policy), "peer", q.peer.String(),
-		"method", cut(q.method), "host", cut(q.host), "path", cut(path))
-}
-
-func cut(s string) string {
-	if len(s) > maxLogged {
-		return s[:maxLogged]
-	}
-	return s
 }

@@ -51,6 +51,7 @@ func (a *Authorizer) Serve(ctx context.Context, on Listeners, drain Drain, tasks
 		_ = private.Close()
 		return nil
 	})
+	defer a.tellAllDropped()
 	return group.Wait()
 }
 
