@@ -20,8 +20,8 @@ func TestSimulation(t *testing.T) {
 		seeds, length = 1000, 365*24*time.Hour
 	}
 	var mu sync.Mutex
-	total, events := map[string]int{}, 0
-	t.Cleanup(func() { t.Logf("%d seeds of %s, %d events: %v", seeds, length, events, total) })
+	total, events, lived := map[string]int{}, 0, 0
+	t.Cleanup(func() { t.Logf("%d of %d seeds of %s, %d events: %v", lived, seeds, length, events, total) })
 	for shard := range uint64(runtime.GOMAXPROCS(0)) {
 		t.Run(fmt.Sprint("shard ", shard), func(t *testing.T) {
 			t.Parallel()
@@ -32,6 +32,9 @@ func TestSimulation(t *testing.T) {
 					total[k] += n
 				}
 				events += w.events
+				if lived++; lived%50 == 0 {
+					t.Logf("%d seeds lived, %d events", lived, events)
+				}
 				mu.Unlock()
 			}
 		})

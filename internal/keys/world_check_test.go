@@ -70,6 +70,7 @@ func (w *world) fetch(v *verifier) {
 	}
 	v.from, v.fetched = from[w.rng.IntN(len(from))], w.t
 	v.kids = v.from.doc.kids
+	w.touched = false // the next event tries it before it does anything
 	w.after(w.span(w.limit/4, w.limit), func() { w.fetch(v) })
 }
 

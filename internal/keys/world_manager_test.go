@@ -14,6 +14,8 @@ func (w *world) reconcile() {
 		w.after(w.managerBack.Sub(w.t), w.reconcile)
 		return
 	}
+	w.uptime += min(w.t.Sub(w.looked), time.Hour)
+	w.looked = w.t
 	if w.ring == nil && w.floors[0] > 0 {
 		w.rebuild(false)
 	}

@@ -156,6 +156,7 @@ func (w *world) restoreRing() {
 		w.excused["lost "+k.KID] = w.t
 	}
 	w.log("somebody restores ring %d", w.ring.Epoch)
+	w.again()
 	w.version++
 	w.counts["restores"]++
 }
