@@ -24,6 +24,9 @@ const (
 	ConditionRestoreDetected = "RestoreDetected"
 	// ConditionKeyMaterialLost is negative: the private half of a key that should sign is gone or damaged. SigningKeySet.
 	ConditionKeyMaterialLost = "KeyMaterialLost"
+	// ConditionRevocationPending is negative: a key that somebody wants revoked is not refused everywhere yet, and the message
+	// says what that waits for. SigningKeySet.
+	ConditionRevocationPending = "RevocationPending"
 
 	// ConditionKeysLoaded means that every replica has loaded the newest snapshot with its keys. TokenService.
 	ConditionKeysLoaded = "KeysLoaded"
@@ -75,6 +78,9 @@ const (
 //	ClockSkewed          ClockSkewed=True                       mend the clock (NTP) of the named node
 //	KeyMaterialLost      KeyMaterialLost=True, Ready=False      restore the named Secret, or rotate
 //	KeySecretInvalid     Ready, KeyMaterialLost                 a key Secret was edited or swapped: restore it
+//	RevocationPending    RevocationPending=True                 look at the replicas that the message names
+//	RevocationUnconfirmed RevocationPending=True                the named replicas may accept the key yet: look at them
+//	RevocationUnknown    RevocationPending=True                 compare the kid with those in the status
 //	RingRestored         RestoreDetected=True                   check what else the backup has brought back
 //	RingAdopted          Event                                  was a set of that name here before? If not, delete ring and keys
 //	DocumentRestored     Event                                  find out who edits the Secrets of that namespace
@@ -143,6 +149,9 @@ const (
 	ReasonRotationOverdue        = "RotationOverdue"
 	ReasonClockSkewed            = "ClockSkewed"
 	ReasonKeyMaterialLost        = "KeyMaterialLost"
+	ReasonRevocationPending      = "RevocationPending"
+	ReasonRevocationUnconfirmed  = "RevocationUnconfirmed"
+	ReasonRevocationUnknown      = "RevocationUnknown"
 	ReasonKeySecretInvalid       = "KeySecretInvalid"
 	ReasonRingRestored           = "RingRestored"
 	ReasonRingAdopted            = "RingAdopted"

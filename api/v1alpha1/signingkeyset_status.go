@@ -25,20 +25,6 @@ const (
 	KeyRevoked KeyState = "Revoked"
 )
 
-// ConditionRevocationPending is negative: a key that somebody wants revoked is not refused everywhere yet, and the message says
-// what that waits for. SigningKeySet.
-const ConditionRevocationPending = "RevocationPending"
-
-// The reasons of RevocationPending.
-const (
-	// ReasonRevocationPending: the key signs or verifies yet. Look at the replicas that the message names.
-	ReasonRevocationPending = "RevocationPending"
-	// ReasonRevocationUnconfirmed: the key has left the ring, and the named replicas may accept it yet. Look at them.
-	ReasonRevocationUnconfirmed = "RevocationUnconfirmed"
-	// ReasonRevocationUnknown: the set never had a key of that kid. Compare it with those in the status.
-	ReasonRevocationUnknown = "RevocationUnknown"
-)
-
 // MaxRevokedKids bounds status.revokedKids.
 const MaxRevokedKids = 128
 

@@ -136,8 +136,8 @@ type RotationSpec struct {
 	SlowestVerifier *metav1.Duration `json:"slowestVerifier,omitempty"`
 
 	// standbyKeys is the number of keys always published ahead, so that one can
-	// take over at once when the active key has leaked. With 0 an emergency costs
-	// a whole prePublish. Default 1; 0 to 2.
+	// take over at once when the active key has leaked. With 0 an emergency waits
+	// until a new key is loaded. Default 1; 0 to 2.
 	// +optional
 	// +default=1
 	// +kubebuilder:validation:Minimum=0

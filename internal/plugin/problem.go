@@ -40,6 +40,7 @@ type Problem struct {
 // negative are the condition types whose True is the problem.
 var negative = []string{
 	v1alpha1.ConditionRotationOverdue, v1alpha1.ConditionClockSkewed, v1alpha1.ConditionRestoreDetected, v1alpha1.ConditionKeyMaterialLost,
+	v1alpha1.ConditionRevocationPending,
 }
 
 // neutral are the condition types of which neither state is a problem.
@@ -114,7 +115,7 @@ func fine(c *metav1.Condition) bool {
 		return c.Status == metav1.ConditionFalse
 	}
 	young := c.Type == v1alpha1.ConditionGuardPassing && c.Reason == v1alpha1.ReasonTooFewSamples
-	untried := c.Type == v1alpha1.ConditionEnforced && c.Reason == v1alpha1.ReasonNotProbed
+	untried := c.Type == v1alpha1.ConditionEnforced && (c.Reason == v1alpha1.ReasonNotProbed || c.Reason == v1alpha1.ReasonAuditOnly)
 	return c.Status == metav1.ConditionTrue || young || untried || slices.Contains(neutral, c.Type)
 }
 
