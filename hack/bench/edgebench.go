@@ -167,7 +167,11 @@ func (b *edgeBench) round(ctx context.Context, warming bool) error {
 			return err
 		}
 		s := b.server(row.Server)
-		cpu, f, err := b.run(s, b.counts.closed, s.flow(row.Set, 0))
+		load, d := s.flow(row.Set, 0), b.counts.closed
+		if warming { // every token once, however slow the machine is
+			load.Count, d = b.counts.sizes.many, time.Hour
+		}
+		cpu, f, err := b.run(s, d, load)
 		if err != nil {
 			return fmt.Errorf("%s, %s: %w", row.Server, row.Set, err)
 		}

@@ -164,7 +164,7 @@ func (a *Authorizer) verify(edge *Edge, raw string, reason policy.Reason, now ti
 		c.Role = verified.Claim("role")
 	}
 	if edge.tellClaims && verified.Outcome == policy.Valid {
-		c.Claims = &policy.Claims{SessionID: verified.SessionID(), ClientID: verified.ClientID(), Custom: verified.Custom()}
+		c.Claims = verified
 	}
 	return c
 }

@@ -84,7 +84,7 @@ func (d *denialLog) all() []policy.Reason {
 
 // logDenial writes the one line a denial has: what and why, never a token, and of the target never the query, which
 // may carry one. Where there are too many for a reason, the rest are counted and told of in one line. A fault of ours, and
-// what an audit let through, has its line in any case.
+// what an audit let through, has its line in any case; so has everything where somebody is debugging.
 func (a *Authorizer) logDenial(q question, out outcome, now time.Time) {
 	level, message, reason := slog.LevelInfo, "denied", out.Reason
 	if out.HTTPStatus() >= 500 {
@@ -97,7 +97,7 @@ func (a *Authorizer) logDenial(q question, out outcome, now time.Time) {
 	if !a.log.Enabled(ctx, level) {
 		return
 	}
-	if out.WouldDeny == "" && reason != policy.InternalError {
+	if out.WouldDeny == "" && reason != policy.InternalError && !a.log.Enabled(ctx, slog.LevelDebug) {
 		write, late := a.denials.take(reason, level, now)
 		if late {
 			time.AfterFunc(tellAfter, func() { a.tellDropped(reason) })

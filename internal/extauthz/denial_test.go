@@ -94,6 +94,18 @@ func TestDenialsOfAFlood(t *testing.T) {
 	}
 }
 
+// Who debugs sees every line.
+func TestDenialsWhileDebugging(t *testing.T) {
+	w := newWorld(t)
+	w.Authorizer.log = slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	for range 2 * maxDenials {
+		w.logDenial(question{}, outcome{Decision: policy.Deny(policy.BadSignature)}, time.Unix(1_800_000_000, 0))
+	}
+	if got := len(w.log.lines(t, "denied")); got != 2*maxDenials {
+		t.Errorf("%d lines", got)
+	}
+}
+
 // What was left out is told also where nothing comes afterwards.
 func TestDroppedDenialsAreTold(t *testing.T) {
 	w := newWorld(t)

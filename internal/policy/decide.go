@@ -51,13 +51,13 @@ type Credential struct {
 	// Method is how it was proven; empty means [MethodJWT].
 	Method Method
 	// Claims is what the token says beside that, where a policy tells it to applications; nil: nothing.
-	Claims *Claims
+	Claims Claims
 }
 
-// Claims is what a token says beside user and role.
-type Claims struct {
-	SessionID, ClientID string
-	Custom              map[string]string
+// Claims is what a token says beside user and role. It does not change.
+type Claims interface {
+	// Claim returns a claim that is a text, `sid` and `client_id` among them; empty if there is none.
+	Claim(name string) string
 }
 
 // Claim returns what the credential says of a claim; empty if it says nothing. A session only says who its user is.
@@ -72,12 +72,8 @@ func (c Credential) Claim(name string) string {
 			return c.User
 		}
 		return ""
-	case name == "sid":
-		return c.Claims.SessionID
-	case name == "client_id":
-		return c.Claims.ClientID
 	}
-	return c.Claims.Custom[name]
+	return c.Claims.Claim(name)
 }
 
 // Input is everything that a decision rests on. The zero value denies.
