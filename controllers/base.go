@@ -37,6 +37,7 @@ type base struct {
 	namespace string
 	steady    time.Duration
 
+	pace    pace // of the key sets
 	applied appliedObjects
 	views   accessViews
 	// revocations is what the TokenServices' controller has seen of them.

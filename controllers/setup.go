@@ -48,7 +48,7 @@ const setsAtOnce = 4
 // others nothing: what is in them is read live, when it is needed.
 func CacheOptions() cache.Options {
 	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{keyturnv1alpha1.LabelManagedBy: keyturnv1alpha1.ManagerName})}
-	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+	return cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
 		&corev1.Secret{}: ours, &corev1.ConfigMap{}: ours, &corev1.Pod{}: ours, &corev1.Service{}: ours,
 		&corev1.ServiceAccount{}: ours, &appsv1.Deployment{}: ours, &appsv1.StatefulSet{}: ours, &appsv1.ReplicaSet{}: ours,
 		&policyv1.PodDisruptionBudget{}: ours, &networkingv1.NetworkPolicy{}: ours,

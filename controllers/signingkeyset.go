@@ -29,9 +29,11 @@ func (r *signingKeySetReconciler) Reconcile(ctx context.Context, request reconci
 	if err := r.client.Get(ctx, request.NamespacedName, &set); err != nil {
 		if apierrors.IsNotFound(err) {
 			processMetrics().forgetSet(request.NamespacedName)
+			r.pace.forget(request.NamespacedName)
 		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
+	r.pace.note(request.NamespacedName)
 	deleting := !set.DeletionTimestamp.IsZero()
 	users, err := r.servicesOf(ctx, &set)
 	if err != nil {
@@ -102,7 +104,7 @@ func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1a
 
 // pause is when to look again: soon while replicas are waited for, at the planned instant, and now and then.
 func (r *signingKeySetReconciler) pause(plan *keys.Plan) time.Duration {
-	after := r.steady
+	after := r.pace.poll(r.steady)
 	if plan.Requeue > 0 {
 		after = min(after, plan.Requeue)
 	}

@@ -31,7 +31,7 @@ type Revocations interface {
 	Ask(ctx context.Context, cookie secret.Text) (feed.SessionAnswer, error)
 }
 
-// Config tells an [Authorizer] what it works with. All members but Registry are needed.
+// Config tells an [Authorizer] what it works with. All members but FeedDir and Registry are needed.
 type Config struct {
 	// Snapshot is the path of the edge document.
 	Snapshot string
@@ -39,7 +39,9 @@ type Config struct {
 	Instance string
 	// Revocations makes the source of revocations, once the authorizer can tell where the feed is.
 	Revocations func(target func() (feed.Target, bool)) (Revocations, error)
-	Log         *slog.Logger
+	// FeedDir has the file token of the revocation feed, by which the manager's probes are known; empty: there are none.
+	FeedDir string
+	Log     *slog.Logger
 	// Now must carry a monotonic reading, as time.Now does.
 	Now func() time.Time
 	// Registry takes the metrics; nil means a new one.
@@ -61,6 +63,7 @@ type Authorizer struct {
 	counter  steering.Counter
 	census   *census
 	troubled oncePerMinute
+	probes   probes
 
 	draining  atomic.Bool
 	untrusted atomic.Pointer[sighting]
@@ -85,6 +88,7 @@ func New(config Config) (*Authorizer, error) {
 	random := make([]byte, 6)
 	_, _ = rand.Read(random) // never fails
 	a := &Authorizer{instance: config.Instance, log: config.Log, now: config.Now, idPrefix: hex.EncodeToString(random) + "-"}
+	a.probes.dir = config.FeedDir
 	a.metrics = newMetrics(config.Registry)
 	a.edges = snapshot.Open(config.Snapshot, a.metrics.counted(Build), config.Log, config.Now)
 	revocations, err := config.Revocations(a.feedTarget)

@@ -54,6 +54,9 @@ func (a *Authorizer) decide(ctx context.Context, q question) outcome {
 	q.host = canonicalHost(q.scheme, q.host)
 	in, access, judged := a.input(ctx, edge, &q, started)
 	decision := policy.Decide(in)
+	if out, is := a.probed(edge, access, q, in, decision, started); is {
+		return out
+	}
 	out := outcome{Decision: decision}
 	if edge != nil {
 		out.challenge = edge.challenge
