@@ -75,7 +75,7 @@ func run(ctx context.Context, o options) error {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: o.logLevel}))
 	var client *feed.Client
 	authorizer, err := extauthz.New(extauthz.Config{
-		Snapshot: o.snapshot, Instance: o.instance, Log: log, Now: time.Now,
+		Snapshot: o.snapshot, Instance: o.instance, FeedDir: o.feedDir, Log: log, Now: time.Now,
 		Revocations: func(target func() (feed.Target, bool)) (extauthz.Revocations, error) {
 			var err error
 			client, err = feed.NewClient(feed.ClientConfig{Edge: o.instance, Dir: o.feedDir, Target: target, Log: log, Now: time.Now})
