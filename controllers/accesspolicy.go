@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,16 +19,20 @@ import (
 // controller compiles them into the edges' document; both use the same rules about who is in it.
 //
 //	AccessPolicy ──▶ accessOf ──▶ edge document ──▶ edges ──▶ accessViews ──▶ Programmed
-//	      └────────▶ adapt ─────▶ SecurityPolicy, Middleware ──▶ ingress
+//	      └────────▶ adapt ─────▶ SecurityPolicy, Middleware ──▶ ingress ◀── probes ──▶ Enforced
 type accessPolicyReconciler struct {
 	*base
 	watches *foreignWatches
+	probes  *accessProbes
 }
 
 // Reconcile implements [reconcile.Reconciler].
 func (r *accessPolicyReconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	var acp keyturnv1alpha1.AccessPolicy
 	if err := r.client.Get(ctx, request.NamespacedName, &acp); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.probes.forget(request.NamespacedName)
+		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if !acp.DeletionTimestamp.IsZero() {
@@ -36,8 +41,12 @@ func (r *accessPolicyReconciler) Reconcile(ctx context.Context, request reconcil
 	before := acp.Status.DeepCopy()
 	step := &accessStep{acp: &acp, conds: conditions{&acp.Status.Conditions, acp.Generation}}
 	err := r.reconcile(ctx, step)
+	after := r.steady
 	if err == nil {
-		reportAccess(step)
+		if again := reportAccess(step, r.probes); again > 0 {
+			after = min(after, again)
+		}
+		processMetrics().access.observe(&acp)
 	}
 	acp.Status.ObservedGeneration = acp.Generation
 	if err == nil && !equality.Semantic.DeepEqual(before, &acp.Status) {
@@ -46,7 +55,6 @@ func (r *accessPolicyReconciler) Reconcile(ctx context.Context, request reconcil
 		}
 		r.announce(&acp, before.Conditions, acp.Status.Conditions)
 	}
-	after := r.steady
 	if ready := step.conds.find(keyturnv1alpha1.ConditionProgrammed); ready == nil || ready.Status != metav1.ConditionTrue {
 		after = min(after, pollReference)
 	}

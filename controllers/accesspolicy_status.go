@@ -3,22 +3,24 @@ package controllers
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 )
 
-// reportAccess writes down what was seen.
-func reportAccess(s *accessStep) {
+// reportAccess writes down what was seen, and returns when the probes are to be looked at again; 0: no need to.
+func reportAccess(s *accessStep, probes *accessProbes) time.Duration {
 	status := &s.acp.Status
 	status.AdapterObject, status.Snippet = s.adapter, snippet(s.acp)
 	reportTargets(s)
 	acceptedCondition(s)
 	referencesCondition(s)
 	programmedCondition(s)
-	enforcedCondition(s)
+	again := enforcedCondition(s, probes)
 	sumUpAccess(s)
+	return again
 }
 
 // reportTargets lists the targets.
@@ -175,12 +177,6 @@ func (v *accessView) loaded(revision int64) (count int, reason string, lagging [
 		}
 	}
 	return count, reason, lagging
-}
-
-// enforcedCondition says the truth: nobody has tried.
-func enforcedCondition(s *accessStep) {
-	s.conds.set(keyturnv1alpha1.ConditionEnforced, metav1.ConditionUnknown, keyturnv1alpha1.ReasonNotProbed,
-		"nobody has tried whether the ingress asks the edge: send a request without a credential through it, which must be answered 401 and not by the application")
 }
 
 // sumUpAccess derives Ready. That nobody has tried the ingress does not keep a policy from being ready.

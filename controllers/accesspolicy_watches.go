@@ -17,10 +17,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/probe"
 )
 
 // setupAccess adds the controller of AccessPolicies.
-func setupAccess(mgr ctrl.Manager, shared *base) error {
+func setupAccess(mgr ctrl.Manager, shared *base, reach probe.Reach) error {
+	probes := newAccessProbes(shared, reach)
+	if err := mgr.Add(probes); err != nil {
+		return err
+	}
 	watches := &foreignWatches{base: shared, cache: mgr.GetCache()}
 	built, err := ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.AccessPolicy{}).
 		Watches(&keyturnv1alpha1.AccessPolicy{}, handler.EnqueueRequestsFromMapFunc(shared.accessBeside)).
@@ -32,7 +37,8 @@ func setupAccess(mgr ctrl.Manager, shared *base) error {
 			},
 		}).
 		Watches(&keyturnv1alpha1.TokenService{}, handler.EnqueueRequestsFromMapFunc(shared.accessOfService)).
-		Build(&accessPolicyReconciler{base: shared, watches: watches})
+		WatchesRawSource(source.Channel(probes.done, &handler.EnqueueRequestForObject{})).
+		Build(&accessPolicyReconciler{base: shared, watches: watches, probes: probes})
 	watches.controller = built
 	return err
 }

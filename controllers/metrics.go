@@ -24,6 +24,7 @@ type objectMetrics struct {
 	transitions                                  *prometheus.CounterVec
 	rollouts                                     *rolloutMetrics
 	revocations                                  *revocationMetrics
+	access                                       *accessMetrics
 }
 
 // processMetrics are registered once a process: controller-runtime has one registry, whatever managers there are.
@@ -52,6 +53,7 @@ func newObjectMetrics(registry prometheus.Registerer) *objectMetrics {
 	}
 	registry.MustRegister(m.transitions)
 	m.rollouts, m.revocations = newRolloutMetrics(registry, gauge), newRevocationMetrics(gauge)
+	m.access = newAccessMetrics(registry, gauge)
 	return m
 }
 

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/probe"
 )
 
 // Options are what the controllers need besides the manager.
@@ -36,6 +37,8 @@ type Options struct {
 	Cluster ClusterReader
 	// Now is the clock; by default time.Now.
 	Now func() time.Time
+	// Probes says which addresses the probes of AccessPolicies may go to; by default those of the public Internet.
+	Probes probe.Reach
 	// SteadyPoll is how long a settled object is left alone when no watch reports anything; by default 30 s.
 	SteadyPoll time.Duration
 }
@@ -100,7 +103,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	if err != nil {
 		return err
 	}
-	if err := setupAccess(mgr, shared); err != nil {
+	if err := setupAccess(mgr, shared, options.Probes); err != nil {
 		return err
 	}
 	if err := ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.Revocation{}).Complete(&revocationReconciler{shared}); err != nil {

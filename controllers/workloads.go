@@ -202,8 +202,8 @@ func podTemplate(tsvc *keyturnv1alpha1.TokenService, component string, overlay k
 				{Name: "GOMEMLIMIT", Value: memoryLimit(resources)},
 			},
 			Resources:      resources,
-			ReadinessProbe: probe("/readyz", 1, 1),
-			LivenessProbe:  probe("/livez", 10, 3),
+			ReadinessProbe: kubeletProbe("/readyz", 1, 1),
+			LivenessProbe:  kubeletProbe("/livez", 10, 3),
 			SecurityContext: &corev1.SecurityContext{
 				AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
 				Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
@@ -222,7 +222,7 @@ func podTemplate(tsvc *keyturnv1alpha1.TokenService, component string, overlay k
 	return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: annotations}, Spec: spec}
 }
 
-func probe(path string, period, failures int32) *corev1.Probe {
+func kubeletProbe(path string, period, failures int32) *corev1.Probe {
 	return &corev1.Probe{
 		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString("internal"), Scheme: corev1.URISchemeHTTP}},
 		PeriodSeconds: period, FailureThreshold: failures, TimeoutSeconds: 2, SuccessThreshold: 1,

@@ -126,7 +126,7 @@ func (w *world) startManagerOver(wrap transport.WrapperFunc) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	if err := Setup(mgr, Options{Image: testImage, Namespace: "keyturn-system", Status: w.fleet, Census: w.fleet, Cluster: w.cluster, Now: w.clock.Now, SteadyPoll: time.Second}); err != nil {
+	if err := Setup(mgr, Options{Image: testImage, Namespace: "keyturn-system", Status: w.fleet, Census: w.fleet, Cluster: w.cluster, Now: w.clock.Now, Probes: testReach, SteadyPoll: time.Second}); err != nil {
 		w.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(w.ctx)

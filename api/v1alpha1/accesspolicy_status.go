@@ -36,6 +36,11 @@ type AccessPolicyStatus struct {
 	// +kubebuilder:validation:MaxLength=4096
 	Snippet string `json:"snippet,omitempty"`
 
+	// probedTime is when a probe was last sent; see the condition Enforced for what
+	// came of it.
+	// +optional
+	ProbedTime metav1.Time `json:"probedTime,omitzero"`
+
 	// conditions: Ready, Accepted, ResolvedRefs, Programmed, Enforced. A message
 	// names the object and says what to do.
 	// +optional

@@ -131,6 +131,11 @@ type AccessPolicySpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Adapter AdapterSpec `json:"adapter,omitzero"`
+
+	// probe lets the manager try, through the ingress, whether the policy is
+	// enforced. Default: nobody tries, and the condition Enforced is Unknown.
+	// +optional
+	Probe *AccessProbe `json:"probe,omitempty"`
 }
 
 // AccessTargetReference names a route or a gateway in this namespace.

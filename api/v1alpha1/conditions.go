@@ -104,7 +104,12 @@ const (
 //	NameTaken            Programmed=False                       an object of that name is not ours: rename or delete it
 //	AdapterNotInstalled  Programmed=False                       install the ingress's CRDs, or choose another adapter
 //	AdapterRefused       Programmed=False                       the ingress refuses our object: see the message
-//	NotProbed            Enforced=Unknown                       try it: the message says how
+//	NotProbed            Enforced=Unknown                       set spec.probe, or try it: the message says how
+//	Probed               Enforced=True                          nothing: the ingress asks this policy
+//	NotEnforced          Enforced=False, Event                  the ingress does not ask the edge: the route may be open
+//	WrongPolicy          Enforced=False                         the ingress asks by another policy: mend what it names
+//	AuditOnly            Enforced=False                         the mode is Audit: set Enforce to refuse
+//	ProbeFailed          Enforced=Unknown                       the message says why the probe got no answer
 //	Enforced             Enforced=True, Event                   nothing: every edge refuses it
 //	KeyNotFound          ResolvedRefs=False                     compare the kid with those in the set's status
 //	AwaitingTakeover     Enforced=False                         wait; the message says what the next key waits for
@@ -203,5 +208,10 @@ const (
 	ReasonAdapterNotInstalled    = "AdapterNotInstalled"
 	ReasonAdapterRefused         = "AdapterRefused"
 	ReasonNotProbed              = "NotProbed"
+	ReasonProbed                 = "Probed"
+	ReasonNotEnforced            = "NotEnforced"
+	ReasonWrongPolicy            = "WrongPolicy"
+	ReasonAuditOnly              = "AuditOnly"
+	ReasonProbeFailed            = "ProbeFailed"
 	ReasonPolicyDeleted          = "PolicyDeleted"
 )

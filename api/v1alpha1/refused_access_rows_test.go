@@ -51,6 +51,8 @@ const (
 // accessAccepted are policies at the edges of what is allowed.
 var accessAccepted = map[string]string{
 	"only what is required":  `{}`,
+	"a probe":                `{probe: {url: "https://shop.example.com:8443/a/b%20c.d~e", interval: 24h, caRef: {name: authorities}}}`,
+	"a probe of an address":  probed("http://[fd00::1]:8080"),
 	"no session any more":    `{accept: [JWT]}`,
 	"another namespace":      `{tokenServiceRef: {namespace: auth-system}}`,
 	"every kind of target":   targets(route("HTTPRoute", ""), route("GRPCRoute", ""), route("Gateway", ""), ingress),
@@ -183,4 +185,24 @@ var accessRefusals = []refusal{
 	{"Envoy Gateway on nothing", `{adapter: {type: EnvoyGateway}}`, hintEnvoyNone},
 	{"Envoy Gateway on an empty list", `{adapter: {type: EnvoyGateway}, targetRefs: []}`, hintEnvoyNone},
 	{"Envoy Gateway on an Ingress", `{adapter: {type: EnvoyGateway}, targetRefs: [` + ingress + `]}`, "Envoy Gateway does not serve an Ingress"},
+
+	{"a probe of nothing", `{probe: {}}`, "probe.url: Required value"},
+	{"a probe without a scheme", probed("shop.example.com/orders"), hintProbe},
+	{"a probe of a file", probed("file:///etc/passwd"), hintProbe},
+	{"a probe by name", probed("gopher://shop.example.com/"), hintProbe},
+	{"a probe with a password", probed("https://ann:secret@shop.example.com/"), hintProbe},
+	{"a probe with a query", probed("https://shop.example.com/?a=b"), hintProbe},
+	{"a probe with a fragment", probed("https://shop.example.com/#a"), hintProbe},
+	{"a probe of port 0", probed("https://shop.example.com:0/"), hintProbe},
+	{"a probe with a line end", probed(`https://shop.example.com/\r\nHost: x`), hintProbe},
+	{"a probe with a backslash", probed(`https://shop.example.com\\@evil.test/`), hintProbe},
+	{"a probe of nobody", probed("https://:443/"), hintProbe},
+	{"a probe too often", `{probe: {url: "https://a", interval: 59s}}`, "probe.interval must be a duration from 1m to 24h"},
+	{"a probe too seldom", `{probe: {url: "https://a", interval: 25h}}`, "probe.interval must be a duration from 1m to 24h"},
+	{"a probe at times", `{probe: {url: "https://a", interval: often}}`, "should match"},
+	{"an authority without a name", `{probe: {url: "https://a", caRef: {}}}`, "caRef.name: Required value"},
 }
+
+const hintProbe = "probe.url must be such as https://shop.example.com/orders"
+
+func probed(url string) string { return `{probe: {url: "` + url + `"}}` }

@@ -1,6 +1,8 @@
 package v1alpha1_test
 
 import (
+	"time"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/keyturn/keyturn/api/v1alpha1"
@@ -22,6 +24,7 @@ func accessStatus() v1alpha1.AccessPolicyStatus {
 			TargetRef:  v1alpha1.AccessTargetReference{Group: "networking.k8s.io", Kind: "Ingress", Name: "orders"},
 			Conditions: []metav1.Condition{condition(v1alpha1.ConditionAccepted, "True")},
 		}},
+		ProbedTime: metav1.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		Conditions: []metav1.Condition{condition(v1alpha1.ConditionReady, "True"), condition(v1alpha1.ConditionEnforced, "Unknown")},
 	}
 }

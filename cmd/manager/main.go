@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"net/url"
 	"os"
+	"strconv"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -18,6 +21,7 @@ import (
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 	"github.com/keyturn/keyturn/controllers"
+	"github.com/keyturn/keyturn/internal/probe"
 )
 
 // version is set by the linker.
@@ -26,6 +30,7 @@ var version = "dev"
 type flags struct {
 	image, metrics, health, namespace string
 	leaderElect                       bool
+	probes                            probe.Reach
 }
 
 func main() {
@@ -47,6 +52,8 @@ func command() *cobra.Command {
 	cmd.Flags().StringVar(&f.health, "health-listen", ":8081", "address of /healthz and /readyz")
 	cmd.Flags().BoolVar(&f.leaderElect, "leader-elect", false, "let one manager of several work at a time")
 	cmd.Flags().StringVar(&f.namespace, "leader-election-namespace", os.Getenv("POD_NAMESPACE"), "namespace of the manager, where its lease is (default $POD_NAMESPACE)")
+	cmd.Flags().BoolVar(&f.probes.Private, "probe-private-addresses", true, "let the probes of AccessPolicies go to addresses of private networks, where most clusters have their ingress")
+	cmd.Flags().BoolVar(&f.probes.Loopback, "probe-loopback-addresses", false, "let them go to the manager's own loopback addresses; for tests on one machine")
 	cmd.AddCommand(checkCommand())
 	return cmd
 }
@@ -61,6 +68,7 @@ func run(ctx context.Context, f flags) error {
 	if err != nil {
 		return fmt.Errorf("no cluster to talk to (KUBECONFIG, or run in a pod): %w", err)
 	}
+	f.probes.Never = apiServer(config.Host, os.Getenv("KUBERNETES_SERVICE_HOST"))
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), keyturnv1alpha1.AddToScheme(scheme)); err != nil {
 		return err
@@ -77,7 +85,7 @@ func run(ctx context.Context, f flags) error {
 	if err != nil {
 		return err
 	}
-	if err := controllers.Setup(mgr, controllers.Options{Image: f.image, Namespace: f.namespace}); err != nil {
+	if err := controllers.Setup(mgr, controllers.Options{Image: f.image, Namespace: f.namespace, Probes: f.probes}); err != nil {
 		return err
 	}
 	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {
@@ -94,4 +102,19 @@ func bind(address string) string {
 		return address
 	}
 	return net.JoinHostPort(os.Getenv("KEYTURN_BIND_ADDRESS"), port)
+}
+
+// apiServer are the addresses of the API server, to which no probe goes: the one that the manager talks to, and the address
+// that pods know it by.
+func apiServer(host, service string) (all []netip.AddrPort) {
+	if at, err := url.Parse(host); err == nil {
+		if ip, err := netip.ParseAddr(at.Hostname()); err == nil {
+			port, _ := strconv.ParseUint(at.Port(), 10, 16) // none: every port
+			all = append(all, netip.AddrPortFrom(ip, uint16(port)))
+		}
+	}
+	if ip, err := netip.ParseAddr(service); err == nil {
+		all = append(all, netip.AddrPortFrom(ip, 0))
+	}
+	return all
 }
