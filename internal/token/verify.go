@@ -35,6 +35,9 @@ type Verified struct {
 	Claims Claims
 	// KID is the key that verified the signature; empty unless the outcome is Valid.
 	KID string
+	// Until is when a bad signature becomes an expired token: before that, the same verifier answers the same. It is zero
+	// with any other reason, and where it is not known.
+	Until time.Time
 }
 
 // Verify tells what raw is worth at the instant now. The questions, in order; the first that fails answers:
@@ -89,6 +92,9 @@ func (v *Verifier) verify(now time.Time, raw string, expiredToo bool) Verified {
 	}
 	if reason == "" {
 		reason = v.checkSignature(t)
+	}
+	if reason == policy.BadSignature && !expiredToo {
+		return Verified{Outcome: policy.Invalid, Reason: reason, Until: time.Unix(expires, 0).Add(v.Skew)}
 	}
 	if reason != "" {
 		return invalid(reason)

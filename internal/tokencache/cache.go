@@ -23,6 +23,8 @@ type Cache struct {
 	verify func(now time.Time, raw string) token.Verified
 	budget int64
 	parts  [shards]shard
+	// refused is of this verifier alone: [Next] takes none over.
+	refused refusals
 	counts *counts // shared with the caches before and after
 }
 
@@ -68,8 +70,14 @@ func (c *Cache) Verify(now time.Time, raw string) Verified {
 		return Verified{Outcome: policy.Valid, Reason: policy.OK, entry: e}
 	}
 	count.misses.Add(1)
+	if c.refused.has(key, nanos) {
+		return Verified{Outcome: policy.Invalid, Reason: policy.BadSignature}
+	}
 	v := c.verify(now, raw)
 	if v.Outcome != policy.Valid {
+		if v.Outcome == policy.Invalid && v.Reason == policy.BadSignature {
+			c.refused.add(key, now, v.Until)
+		}
 		return withoutClaims(v)
 	}
 	kid := v.KID

@@ -325,6 +325,40 @@ func TestHitsDoNotVerify(t *testing.T) {
 	}
 }
 
+// A bad signature is computed once, as long as the verifier would say the same: until `exp`, not before the first time,
+// and not for another verifier.
+func TestBadSignaturesAreComputedOnce(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	v := verifier(t, signers()[:2]...)
+	cache := New(v, 0)
+	asked := counting(cache)
+	raw := signers()[0].sign(good(1, now.Unix(), 600))
+	bad := raw[:len(raw)-8] + "AAAAAAAA"
+	end := now.Add(600*time.Second + v.Skew)
+	for i, step := range []struct {
+		at     time.Time
+		reason policy.Reason
+		asked  uint64
+	}{
+		{now, policy.BadSignature, 1}, {now, policy.BadSignature, 1}, {now.Add(time.Minute), policy.BadSignature, 1}, {end.Add(-1), policy.BadSignature, 1},
+		{end, policy.ReasonExpired, 2}, {now.Add(-1), policy.BadSignature, 3}, {now.Add(-time.Hour), policy.NotYetValid, 4}, {now, policy.BadSignature, 4},
+	} {
+		if got := cache.Verify(step.at, bad); got.Reason != step.reason || uint64(asked.Load()) != step.asked || got.Subject() != "" {
+			t.Errorf("step %d: %s, asked %d times, want %s, %d", i, got.Reason, asked.Load(), step.reason, step.asked)
+		}
+	}
+	if got := cache.Verify(now, raw); got.Outcome != policy.Valid {
+		t.Errorf("the good one: %s", got.Reason)
+	}
+	next := Next(cache, verifier(t, signers()[0]), 0)
+	if asked := counting(next); next.Verify(now, bad).Reason != policy.BadSignature || asked.Load() != 1 {
+		t.Errorf("the next verifier was asked %d times", asked.Load())
+	}
+	if n := testing.AllocsPerRun(1000, func() { cache.Verify(now, bad) }); n != 0 {
+		t.Errorf("it allocates %v times", n)
+	}
+}
+
 // A scan of valid tokens that are used once does not push out those that are used, and bad ones push out nobody.
 func TestScans(t *testing.T) {
 	now := time.Now()

@@ -13,9 +13,10 @@
 // instant at which the token was verified until `exp`: within that, time can make a valid token only expire. A clock that
 // was set back makes the verifier look again. Revocation is the caller's question, to be asked for every hit too.
 //
-// Only valid tokens are kept. A flood of others pushes nothing out, and costs what each costs without a cache and a hash.
-// There is no memory of bad tokens: who floods never sends one twice, and a client that repeats a bad one is held by
-// its own waiting for the answer.
+// Only valid tokens are kept. A flood of others pushes none of them out, and costs what each costs without a cache and a
+// hash. Of the others, those whose signature was computed and is bad have a few thousand places of their own, so that a
+// client that repeats one does not have it computed each time: until the token expires the verifier would say the same.
+// Whatever else is wrong with a token is found without a signature, and is looked for again.
 //
 // The bound is in bytes. When it is reached, the tokens that were seen once go first (a queue of new ones, a tenth of the
 // bytes), and of the others those that nobody used since the hand came by (second chance): ten thousand users that pass
