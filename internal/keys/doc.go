@@ -25,7 +25,8 @@
 // then has the key. There are two exceptions. While no key of the set was ever Active, the first one activates as soon as the
 // existing replicas have it; if the Active key's private half is lost, a Published standby takes over before
 // PrePublish is over, once it has been published for the clock margin, because tokens that a slow third party refuses
-// for minutes are better than none.
+// for minutes are better than none. Where no replica runs, any key takes over, once it is old enough for a pod that starts to find
+// it in its document.
 //
 // # Verify until expiry
 //
@@ -37,6 +38,20 @@
 // Key.MaxTTL is that highest lifetime. The ring must know a lifetime before a signer uses it, therefore a snapshot
 // never grants more than [Ring.TTLCap]; raising the lifetime is a ring write first, a snapshot second. Lowering the
 // lifetime lowers nothing in the ring.
+//
+// # Emergencies
+//
+// [Observed].Revoke lists kids that somebody distrusts. A key that does not sign is buried as Revoked at once, in the write
+// that hears of it. For the Active one an heir comes first: a Published standby, or else a key that every replica that answers
+// has; PrePublish, the clock margin and replicas that do not answer are not waited for, and no time is compared. A set
+// without such a key makes one. The write that activates the heir makes the old key Retiring, and it goes on verifying until
+// every signer is seen on the heir, so that a client that refreshes gets a token that is good. That takes MaxPropagation at
+// most; where the clock contradicts the ring, it takes none. Then it is buried: it leaves JWKS and documents, its private half is
+// deleted, and its tombstone stays. The findings RevocationPending and RevocationUnconfirmed say for whom a revocation waits, and
+// which replicas may take the key yet.
+//
+// A caller that records a kid as revoked before it writes the ring, and gives it to [Rebuild], can lose any ring and the key stays
+// dead. If a restored ring is older than a document that a replica holds, keys that no document has were buried since.
 //
 // # What the caller owes
 //

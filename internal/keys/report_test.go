@@ -55,6 +55,8 @@ func TestNextTransitionAndRequeue(t *testing.T) {
 			&keys.NextTransition{KID: "kid-2", To: keys.Active, NotBefore: overdue.Activated.Add(interval), BlockedBy: "no replica runs that could load kid kid-2"}, 0},
 		{"doubt: look again soon", policy(), seen(ring(overdue, warm), clocks(day)),
 			&keys.NextTransition{KID: "kid-2", To: keys.Active, NotBefore: overdue.Activated.Add(interval), BlockedBy: "the clocks of the replicas contradict the manager's"}, time.Minute},
+		{"an heir settles where no replica runs", policy(), seen(ring(active, key(2, keys.Pending, ago(2*time.Minute))), material("kid-1", keys.MaterialMissing), noReplicas),
+			&keys.NextTransition{KID: "kid-2", To: keys.Active, NotBefore: future(time.Minute), BlockedBy: "no replica runs that could load kid kid-2"}, time.Minute},
 		{"an heir settles", policy(), seen(ring(active, key(2, keys.Published, ago(time.Minute))), material("kid-1", keys.MaterialMissing)),
 			&keys.NextTransition{KID: "kid-2", To: keys.Active, NotBefore: future(time.Minute)}, time.Minute},
 	} {

@@ -109,6 +109,8 @@ var rows = []row{
 	{"lost without standby", policy(standby(0)), seen(ring(active), material("kid-1", keys.MaterialMissing)), "generate 2 ES256; !KeyMaterialLost"},
 	{"lost, no replica runs: any key takes over", policy(), seen(ring(active, fresh), material("kid-1", keys.MaterialMissing), noReplicas),
 		"kid-1 Active>Retiring MaterialLost; kid-2 Pending>Active MaterialLost; !KeyMaterialLost; !StandbyMissing"},
+	{"lost, no replica runs, and the key is new: the next pod might begin without it", policy(), seen(ring(active, key(2, keys.Pending, ago(2*time.Minute))), material("kid-1", keys.MaterialMissing), noReplicas),
+		"!KeyMaterialLost; !StandbyMissing"},
 	{"lost: a standby of the right kind is preferred", policy(rsa), seen(ring(active, warm, rsaKey(young, 3)), material("kid-1", keys.MaterialMissing)),
 		"kid-2 Published>Removed AlgorithmChanged; kid-1 Active>Retiring MaterialLost; kid-3 Published>Active MaterialLost; !KeyMaterialLost; !StandbyMissing"},
 	{"a lost standby is dropped", policy(), seen(ring(active, warm), material("kid-2", keys.MaterialMissing)), "kid-2 Published>Removed MaterialLost; !KeyMaterialLost; !StandbyMissing"},
