@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	ofEnforced = keyturnv1alpha1.ConditionEnforced
+	toldEnforced = keyturnv1alpha1.ConditionEnforced
 	aSession   = "3k9z.AAAAAAAAAAAAAAAAAAAAAA"
 )
 
@@ -82,13 +82,13 @@ func TestRevocationWaits(t *testing.T) {
 		spec.All = &keyturnv1alpha1.AllRevocation{TokenServiceRef: keyturnv1alpha1.TokenServiceReference{Name: "other"}}
 	}))
 	w.create(w.newRevocation("too-long", ofUser(strings.Repeat("é", 300))))
-	w.revocationSays("nobody", ofEnforced, metav1.ConditionFalse, keyturnv1alpha1.ReasonTokenServiceNotFound)
-	w.revocationSays("too-long", ofEnforced, metav1.ConditionFalse, keyturnv1alpha1.ReasonInvalidSpec)
+	w.revocationSays("nobody", toldEnforced, metav1.ConditionFalse, keyturnv1alpha1.ReasonTokenServiceNotFound)
+	w.revocationSays("too-long", toldEnforced, metav1.ConditionFalse, keyturnv1alpha1.ReasonInvalidSpec)
 
 	w.fleet.set("signer", fault{storeDown: true})
 	w.fleet.set("edge", fault{deaf: true})
 	w.create(w.newRevocation("alice", ofUser("staff:alice")))
-	said := w.revocationSays("alice", ofEnforced, metav1.ConditionFalse, keyturnv1alpha1.ReasonStoreUnavailable)
+	said := w.revocationSays("alice", toldEnforced, metav1.ConditionFalse, keyturnv1alpha1.ReasonStoreUnavailable)
 	if !strings.Contains(said.Message, "web-tokenservice-0 cannot write its store") || !strings.Contains(said.Message, "the disk is full") {
 		t.Errorf("message %q", said.Message)
 	}
@@ -96,13 +96,13 @@ func TestRevocationWaits(t *testing.T) {
 		t.Errorf("nothing is stored, status %+v", status)
 	}
 	w.fleet.set("signer", fault{})
-	w.revocationSays("alice", ofEnforced, metav1.ConditionFalse, keyturnv1alpha1.ReasonWaitingForReplicas)
+	w.revocationSays("alice", toldEnforced, metav1.ConditionFalse, keyturnv1alpha1.ReasonWaitingForReplicas)
 	status := w.revocation("alice").Status
 	if status.Exposure.Replicas != "0/2" || len(status.Exposure.WaitingFor) != 2 || !strings.HasPrefix(status.Exposure.WaitingFor[0], "web-extauthz-") || status.Number == 0 || status.RecordedTime.IsZero() {
 		t.Errorf("the edges are deaf, status %+v", status)
 	}
 	w.fleet.set("edge", fault{unreachable: true})
-	w.revocationSays("alice", ofEnforced, metav1.ConditionFalse, keyturnv1alpha1.ReasonReplicaUnreachable)
+	w.revocationSays("alice", toldEnforced, metav1.ConditionFalse, keyturnv1alpha1.ReasonReplicaUnreachable)
 	w.fleet.set("edge", fault{})
 	w.isEnforced("alice")
 	// The manager was away: what is enforced stays so, and is not written again.
@@ -123,14 +123,14 @@ func TestRevocationOfAKey(t *testing.T) {
 	w.fleet.set("edge", fault{deaf: true, lag: true})
 	rev := w.newRevocation("leaked", ofKey(first))
 	w.create(rev)
-	w.revocationSays("stranger", ofEnforced, metav1.ConditionFalse, keyturnv1alpha1.ReasonKeyNotFound)
+	w.revocationSays("stranger", toldEnforced, metav1.ConditionFalse, keyturnv1alpha1.ReasonKeyNotFound)
 	w.eventually("the key is buried", func() string {
 		if ring := w.ring(); ring.Active() == nil || ring.Active().KID != second || !revokedIn(ring, first) {
 			return w.describe()
 		}
 		return ""
 	})
-	said := w.revocationSays("leaked", ofEnforced, metav1.ConditionFalse, keyturnv1alpha1.ReasonWaitingForReplicas)
+	said := w.revocationSays("leaked", toldEnforced, metav1.ConditionFalse, keyturnv1alpha1.ReasonWaitingForReplicas)
 	if !strings.Contains(said.Message, "web-extauthz-") || w.revokedInDocument()[string(rev.UID)].Value != first {
 		t.Errorf("message %q, document %v", said.Message, w.revokedInDocument())
 	}
