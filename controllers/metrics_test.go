@@ -108,6 +108,11 @@ func TestMetrics(t *testing.T) {
 		"keyturn_rollout_stage Migrating": 1, "keyturn_rollout_stage Sunset": 0, "keyturn_rollout_condition InForce": 1,
 		"keyturn_rollout_changes_total Promoted": 1, "keyturn_rollout_changes_total RolledBack": 0,
 	})
+	w.create(w.newAccess("nowhere", probing("http://169.254.169.254/", time.Minute)))
+	expect("a probe failed", map[string]float64{
+		"keyturn_accesspolicy_condition Ready": 1, "keyturn_accesspolicy_condition Enforced": 0,
+		"keyturn_accesspolicy_probes_total failed": 1, "keyturn_accesspolicy_probes_total enforced": 0,
+	})
 	nowhere := w.newRevocation("nowhere", ofAll)
 	nowhere.Spec.All.TokenServiceRef.Name = "other"
 	w.create(nowhere)
@@ -117,6 +122,7 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("docs/metrics.md lists\n%v\nthe manager exposes\n%v", want, types)
 	}
 	w.remove(nowhere)
+	w.remove(w.newAccess("nowhere"))
 	w.remove(w.newRollout())
 	w.remove(&keyturnv1alpha1.TokenService{ObjectMeta: w.meta(serviceName)})
 	w.remove(&keyturnv1alpha1.SigningKeySet{ObjectMeta: w.meta(setName)})

@@ -37,6 +37,9 @@ keyturn_signingkeyset_condition{namespace="demo",name="main",condition="ClockSke
 keyturn_signingkeyset_condition{namespace="demo",name="main",condition="RestoreDetected"} 0x240
 keyturn_signingkeyset_condition{namespace="demo",name="main",condition="KeyMaterialLost"} 0x240
 keyturn_revocation_pending_since_timestamp_seconds{namespace="demo",name="leaked"} _x120 7190 stale
+keyturn_accesspolicy_probes_total{namespace="demo",name="orders",verdict="enforced"} 0+1x240
+keyturn_accesspolicy_probes_total{namespace="demo",name="orders",verdict="not_enforced"} 0x240
+keyturn_accesspolicy_probes_total{namespace="demo",name="orders",verdict="wrong_policy"} 0x240
 keyturn_snapshot_refused{namespace="demo",pod="edge-0"} 0x240
 keyturn_ready{namespace="demo",pod="edge-0"} 1x240
 keyturn_revocations_stale{namespace="demo",pod="edge-0"} 0x240
@@ -79,6 +82,9 @@ var rows = []row{
 	{"clock", `keyturn_signingkeyset_condition{namespace="demo",name="main",condition="ClockSkewed"} 1x240`, map[string]string{"KeyturnClockSkewed": "demo"}},
 	{"a revocation waits", `keyturn_revocation_pending_since_timestamp_seconds{namespace="demo",name="leaked"} _x110 6600x20 stale`, map[string]string{"KeyturnRevocationPending": "demo"}},
 	{"a revocation took a moment", `keyturn_revocation_pending_since_timestamp_seconds{namespace="demo",name="leaked"} _x118 7080 stale`, nil},
+	{"a route is open", `keyturn_accesspolicy_probes_total{namespace="demo",name="orders",verdict="not_enforced"} 0x110 0+1x130`, map[string]string{"KeyturnRouteNotEnforced": "demo"}},
+	{"a probe found another policy once", `keyturn_accesspolicy_probes_total{namespace="demo",name="orders",verdict="wrong_policy"} 0x118 1x122`, nil},
+	{"an ingress is down", `keyturn_accesspolicy_probes_total{namespace="demo",name="orders",verdict="failed"} 0+1x240`, nil},
 	{"restored", `keyturn_signingkeyset_condition{namespace="demo",name="main",condition="RestoreDetected"} 1x240`, map[string]string{"KeyturnRestoreDetected": "demo"}},
 	{"a laggard", `keyturn_signingkeyset_replicas_loaded{namespace="demo",name="main"} 2x240`, map[string]string{"KeyturnReplicasNotAcknowledging": "demo"}},
 	{"manager gone", `keyturn_signingkeyset_epoch{namespace="demo",name="main"} 7x90 _x150`, map[string]string{"KeyturnManagerGone": ""}},
