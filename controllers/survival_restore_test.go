@@ -310,3 +310,27 @@ func swap(t *testing.T, a, b *attack, name string, anew bool) {
 	write(a, &left, r)
 	write(b, &right, l)
 }
+
+// TestUsable: a key signs on while the ring has no Active one if a token service uses it, or if every replica knows it.
+func TestUsable(t *testing.T) {
+	signer := func(active string, kids ...string) replica {
+		return replica{signer: true, status: &snapshot.Status{ActiveKID: active, KIDs: kids}}
+	}
+	edge := func(kids ...string) replica { return replica{status: &snapshot.Status{KIDs: kids}} }
+	for name, row := range map[string]struct {
+		replicas []replica
+		want     bool
+	}{
+		"no replica runs":              {nil, true},
+		"in use":                       {[]replica{signer("a", "a"), edge("b"), {}}, true},
+		"known to all":                 {[]replica{signer("b", "a", "b"), edge("a", "b")}, true},
+		"unknown to an edge":           {[]replica{signer("b", "a", "b"), edge("b")}, false},
+		"unknown to a signer":          {[]replica{signer("b", "b"), edge("a", "b")}, false},
+		"an edge cannot be asked":      {[]replica{signer("b", "a", "b"), edge("a"), {}}, false},
+		"an edge without any document": {[]replica{edge()}, false},
+	} {
+		if got := usable(row.replicas, "a"); got != row.want {
+			t.Errorf("%s: %t, want %t", name, got, row.want)
+		}
+	}
+}
