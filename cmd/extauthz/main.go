@@ -67,7 +67,7 @@ func command() *cobra.Command {
 // ballast is memory that is never touched, and so never there: to the collector it is a part of the heap, which it lets
 // grow to twice its size. What the edge keeps is small and what it throws away is much, and without this it would collect
 // ten times as often.
-const ballast = 24 << 20
+const ballast = 32 << 20
 
 func run(ctx context.Context, o options) error {
 	heap := make([]byte, ballast)

@@ -36,8 +36,8 @@ type reply []byte
 // denialFields is room for the headers of most denials.
 const denialFields = 8
 
-// replyRoom is enough for most answers.
-const replyRoom = 640
+// replyRoom is enough for most answers that allow, denialRoom for most that deny.
+const replyRoom, denialRoom = 384, 1024
 
 // allowed makes the answer that lets a request through. Envoy sets headers in order and removes last, so a header that
 // is set is never in the list of the removed; one that has no value is removed, because an empty one cannot be set.
@@ -102,7 +102,7 @@ func denied(out outcome, grpcRequest bool) reply {
 		var room [problemRoom]byte
 		d.Body = string(appendProblem(room[:0], out))
 	}
-	return checkwire.AppendDenied(make(reply, 0, 2*replyRoom), d)
+	return checkwire.AppendDenied(make(reply, 0, denialRoom), d)
 }
 
 // rpcCode is never OK: that would allow whatever else the answer says.
