@@ -2,7 +2,10 @@
 --   setenv KEYTURN_AUTHORIZER http://HOST:PORT/authz/haproxy/
 --   lua-load-per-thread /etc/haproxy/keyturn.lua
 --   http-request lua.keyturn NAMESPACE/NAME
--- Only an answer with the status 200 and no body lets a request pass; whatever goes wrong here refuses it with 503.
+--   http-request deny deny_status 503 unless { var(txn.keyturn_allowed) -m bool }
+-- Only an answer with the status 200 and no body lets a request pass. HAProxy logs an error in a script, want of memory
+-- among them, and goes on with the next rule: so this one says that a request may pass, as the last thing it does, and the
+-- line behind it refuses whatever it did not say that of.
 local authorizer = assert(os.getenv("KEYTURN_AUTHORIZER"), "setenv KEYTURN_AUTHORIZER before lua-load-per-thread")
 
 -- What the application is told. Add the upstreamHeaders of your AccessPolicies here and to the del-header lines.
@@ -66,6 +69,7 @@ core.register_action("keyturn", { "http-req" }, function(txn, policy)
       local value = answer.headers[name] and answer.headers[name][0]
       if value then txn:set_var("txn.keyturn_" .. name, value) end
     end
+    txn:set_var("txn.keyturn_allowed", true) -- the last: nothing that can fail comes behind it
     return
   end
 

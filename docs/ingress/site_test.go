@@ -102,7 +102,7 @@ func (p proxy) put(t *testing.T, authorizer string) *front {
 	return f
 }
 
-// authorize runs a real authorizer, which knows the policy shop/web.
+// authorize runs a real authorizer, which knows the policies shop/web and shop/orders.
 func (f *front) authorize(t *testing.T) {
 	t.Helper()
 	key, err := token.Generate(token.ES256, 0)
@@ -126,6 +126,8 @@ func (f *front) authorize(t *testing.T) {
 				{Path: "/open", PathType: snapshot.PathPrefix, Anonymous: true},
 				{Path: "/admin", PathType: snapshot.PathPrefix, Roles: []string{"admin"}},
 			},
+		}, {
+			Name: "shop/orders", Accept: []string{snapshot.AcceptJWT}, Roles: []string{"admin"},
 		}},
 	})
 	check(t, err)
