@@ -14,7 +14,7 @@ import (
 
 const (
 	toldEnforced = keyturnv1alpha1.ConditionEnforced
-	aSession   = "3k9z.AAAAAAAAAAAAAAAAAAAAAA"
+	aSession     = "3k9z.AAAAAAAAAAAAAAAAAAAAAA"
 )
 
 // TestRevocations are carried out once each, told, and leave the document when nothing lives any more that they hit.
