@@ -38,6 +38,7 @@ keyturn_signingkeyset_condition{namespace="demo",name="main",condition="RestoreD
 keyturn_signingkeyset_condition{namespace="demo",name="main",condition="KeyMaterialLost"} 0x240
 keyturn_revocation_pending_since_timestamp_seconds{namespace="demo",name="leaked"} _x120 7190 stale
 keyturn_accesspolicy_probes_total{namespace="demo",name="orders",verdict="enforced"} 0+1x240
+keyturn_accesspolicy_probes_total{namespace="demo",name="orders",verdict="failed"} 0x240
 keyturn_accesspolicy_probes_total{namespace="demo",name="orders",verdict="not_enforced"} 0x240
 keyturn_accesspolicy_probes_total{namespace="demo",name="orders",verdict="wrong_policy"} 0x240
 keyturn_snapshot_refused{namespace="demo",pod="edge-0"} 0x240
