@@ -151,14 +151,31 @@ func TestRevokedKeyStays(t *testing.T) {
 	w.remove(ring)
 	back("the ring was deleted")
 
+	// The manager died between the ring and the status, and then the ring was lost: the status shows the key as it was.
+	key := func() *corev1.Secret {
+		s := &corev1.Secret{ObjectMeta: w.meta(private.Name), Type: private.Type, Data: private.Data, Immutable: private.Immutable}
+		s.Labels = private.Labels
+		return s
+	}
+	w.stopManager()
+	set := w.set()
+	set.Status.Keys = append(set.Status.Keys, status.Keys[slices.IndexFunc(status.Keys, func(k keyturnv1alpha1.KeyStatus) bool { return k.Kid == first.KID })])
+	if err := admin.Status().Update(w.ctx, set); err != nil {
+		t.Fatal(err)
+	}
+	w.create(key())
+	w.remove(ring)
+	w.startManager()
+	back("the ring was lost before the status told of it")
+
 	// A backup of ring and key. Its status knows nothing of the revocation either; the replicas' documents do.
-	again := &corev1.Secret{ObjectMeta: w.meta(private.Name), Type: private.Type, Data: private.Data, Immutable: private.Immutable}
-	again.Labels = private.Labels
-	w.create(again)
+	if !w.get(&corev1.Secret{}, private.Name) {
+		w.create(key())
+	}
 	edit(w, ring, func(s *corev1.Secret) { s.Data = backup.Data })
 	back("the ring was restored")
 	w.stopManager()
-	set := w.set()
+	set = w.set()
 	set.Status = status
 	if err := admin.Status().Update(w.ctx, set); err != nil {
 		t.Fatal(err)
@@ -173,4 +190,21 @@ func TestRevokedKeyStays(t *testing.T) {
 		}
 		return w.unhealthy()
 	})
+}
+
+// TestRevokedOf: the status remembers the last kids, whatever became of the ring's memory.
+func TestRevokedOf(t *testing.T) {
+	known := []string{"gone"}
+	for i := range 2 * keyturnv1alpha1.MaxRevokedKids {
+		kid := strings.Repeat("k", i+1)
+		ring := &keys.Ring{Tombstones: []keys.Tombstone{{KID: kid, State: keys.Revoked}, {KID: "expired", State: keys.Removed}}}
+		known = revokedOf(known, ring)
+		known = revokedOf(known, ring)
+		if known[len(known)-1] != kid || len(known) != min(i+2, keyturnv1alpha1.MaxRevokedKids) {
+			t.Fatalf("after %d: %d kids, the last %q", i+1, len(known), known[len(known)-1])
+		}
+	}
+	if slices.Contains(known, "expired") {
+		t.Error("a key that expired is taken for a revoked one")
+	}
 }
