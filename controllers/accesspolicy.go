@@ -142,23 +142,25 @@ func (r *accessPolicyReconciler) compile(ctx context.Context, s *accessStep) err
 	return err
 }
 
-// attachedTo are the targets that the adapter's object names: those that nobody else has, and those whose new holder has not
-// taken over yet. A route is never without an object on the way from one policy to another.
+// attachedTo are the targets that the adapter's object names: those that nobody else has, those whose holder is being deleted,
+// and those whose holder has not taken over yet. A route is not without an object on the way from one policy to another;
+// while the policy that has lost it still has the object, the edge refuses who asks.
 func (s *accessStep) attachedTo() []keyturnv1alpha1.AccessTargetReference {
 	var out []keyturnv1alpha1.AccessTargetReference
 	for i, target := range s.acp.Spec.TargetRefs {
 		holder := s.held[i]
-		if holder == nil || s.acp.Status.AdapterObject != "" && !tookOver(holder) {
+		if holder == nil || !holder.DeletionTimestamp.IsZero() || s.acp.Status.AdapterObject != "" && !tookOver(holder) {
 			out = append(out, target)
 		}
 	}
 	return out
 }
 
-// tookOver tells whether the holder's own controller has looked at it as it is now, and has made its object if it has one.
+// tookOver tells whether the holder's own controller has looked at it as it is now, and has made an object that guards the
+// route in the place of another policy's. A holder with another adapter never does: who guards its route is not seen here.
 func tookOver(holder *keyturnv1alpha1.AccessPolicy) bool {
-	_, makes := adapters[holder.Spec.Adapter.Type]
-	return holder.Status.ObservedGeneration == holder.Generation && (!makes || holder.Status.AdapterObject != "")
+	return holder.Spec.Adapter.Type == keyturnv1alpha1.AdapterEnvoyGateway &&
+		holder.Status.ObservedGeneration == holder.Generation && holder.Status.AdapterObject != ""
 }
 
 // accessBeside finds the policies of the same namespace: when the oldest on a target goes, the next one has it.

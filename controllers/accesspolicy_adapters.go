@@ -138,6 +138,10 @@ func (b *base) attached(ctx context.Context, acp *keyturnv1alpha1.AccessPolicy, 
 		said, _, _ := unstructured.NestedSlice(members, "conditions")
 		for _, entry := range said {
 			c, ok := entry.(map[string]any)
+			if ok && c["type"] == "Overridden" && c["status"] == "True" {
+				return stop(keyturnv1alpha1.ConditionProgrammed, keyturnv1alpha1.ReasonAdapterRefused,
+					"another SecurityPolicy takes the place of %s on some routes, which are not guarded by it: %v; name those routes in targetRefs, or give that SecurityPolicy the same extAuth", found.GetName(), c["message"])
+			}
 			if ok && c["type"] == "Accepted" && c["status"] == "False" {
 				return stop(keyturnv1alpha1.ConditionProgrammed, keyturnv1alpha1.ReasonAdapterRefused, "Envoy Gateway does not accept SecurityPolicy %s (%v): %v", found.GetName(), c["reason"], c["message"])
 			}
@@ -186,13 +190,13 @@ func securityPolicy(acp *keyturnv1alpha1.AccessPolicy, targets []keyturnv1alpha1
 	})
 }
 
-// middleware is Traefik's: a route that names it is put to the edge. Traefik itself says what the request was, and replaces
-// the headers of the identity by what the edge answers.
+// middleware is Traefik's: a route that names it is put to the edge, with all of its headers: a list of those to pass on would
+// hide other spellings of the identity from the edge, and other policies' headers, and they would reach the application.
+// Traefik itself says what the request was, and replaces the headers of the identity by what the edge answers.
 func middleware(acp *keyturnv1alpha1.AccessPolicy) *unstructured.Unstructured {
 	forward := map[string]any{
 		"address":             httpAddress(acp, "traefik"),
 		"trustForwardHeader":  false,
-		"authRequestHeaders":  texts(askedHeaders(acp)),
 		"authResponseHeaders": texts(toldHeaders(acp)),
 	}
 	if acp.Spec.Unauthenticated.Navigation == keyturnv1alpha1.NavigationRedirect {

@@ -148,12 +148,8 @@ func TestAdapterTraefik(t *testing.T) {
 	if diff := cmp.Diff([]any{"X-Auth-User", "X-Auth-Role", "X-Auth-Method", "X-Session"}, forward["authResponseHeaders"]); diff != "" {
 		t.Errorf("authResponseHeaders (-want +got):\n%s", diff)
 	}
-	asked := map[string]bool{}
-	for _, name := range forward["authRequestHeaders"].([]any) {
-		asked[name.(string)] = true
-	}
-	if !asked["Authorization"] || !asked["Cookie"] || !asked["X-Api-Token"] || asked["X-Auth-User"] || asked["X-Session"] {
-		t.Errorf("authRequestHeaders: %v", asked)
+	if list, given := forward["authRequestHeaders"]; given {
+		t.Errorf("authRequestHeaders: %v: what is not listed is hidden from the edge and reaches the application", list)
 	}
 	if got := w.access("orders").Status.Snippet; !strings.Contains(got, w.ns+"-keyturn-orders@kubernetescrd") || !strings.Contains(got, "kind: Middleware, name: keyturn-orders") {
 		t.Errorf("the snippet does not say how to attach it:\n%s", got)
@@ -180,7 +176,7 @@ func TestAdapterNginx(t *testing.T) {
 	w.accessReady("orders")
 	got := w.access("orders").Status.Snippet
 	for _, want := range []string{
-		"nginx.ingress.kubernetes.io/auth-url: http://" + serviceName + "-extauthz." + w.ns + ".svc:8080/authz/nginx/" + w.ns + "/orders\n",
+		"nginx.ingress.kubernetes.io/auth-url: http://" + serviceName + "-extauthz." + w.ns + ".svc:8080/authz/ingress-nginx/" + w.ns + "/orders\n",
 		"nginx.ingress.kubernetes.io/auth-response-headers: X-Auth-User,X-Auth-Role,X-Auth-Method\n",
 	} {
 		if !strings.Contains(got, want) {

@@ -97,3 +97,39 @@ func TestHeaderUses(t *testing.T) {
 		}
 	}
 }
+
+// TestTookOver: a policy that has lost its target keeps the object that guards the route until the new holder has one of its
+// own, and has it again when that one goes.
+func TestTookOver(t *testing.T) {
+	holder := func(adapter keyturnv1alpha1.AdapterType, object string) *keyturnv1alpha1.AccessPolicy {
+		acp := &keyturnv1alpha1.AccessPolicy{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
+		acp.Spec.Adapter.Type, acp.Status.ObservedGeneration, acp.Status.AdapterObject = adapter, 2, object
+		return acp
+	}
+	stale := holder(keyturnv1alpha1.AdapterEnvoyGateway, "SecurityPolicy keyturn-a")
+	stale.Status.ObservedGeneration = 1
+	dying := holder(keyturnv1alpha1.AdapterEnvoyGateway, "SecurityPolicy keyturn-a")
+	dying.DeletionTimestamp = new(metav1.Now())
+	for _, row := range []struct {
+		name   string
+		holder *keyturnv1alpha1.AccessPolicy
+		object string // that the loser has
+		keeps  bool
+	}{
+		{"nobody else has it", nil, "", true},
+		{"the holder guards it", holder(keyturnv1alpha1.AdapterEnvoyGateway, "SecurityPolicy keyturn-a"), "SecurityPolicy keyturn-b", false},
+		{"the holder has no object yet", holder(keyturnv1alpha1.AdapterEnvoyGateway, ""), "SecurityPolicy keyturn-b", true},
+		{"the holder has not looked", stale, "SecurityPolicy keyturn-b", true},
+		{"the holder makes nothing", holder(keyturnv1alpha1.AdapterNone, ""), "SecurityPolicy keyturn-b", true},
+		{"the holder makes a Middleware, which routes must name", holder(keyturnv1alpha1.AdapterTraefik, "Middleware keyturn-a"), "SecurityPolicy keyturn-b", true},
+		{"the loser never had one", holder(keyturnv1alpha1.AdapterNone, ""), "", false},
+		{"the holder is being deleted", dying, "", true},
+	} {
+		loser := &keyturnv1alpha1.AccessPolicy{}
+		loser.Spec.TargetRefs, loser.Status.AdapterObject = []keyturnv1alpha1.AccessTargetReference{routeRef("orders")}, row.object
+		step := &accessStep{acp: loser, held: map[int]*keyturnv1alpha1.AccessPolicy{0: row.holder}}
+		if got := len(step.attachedTo()) == 1; got != row.keeps {
+			t.Errorf("%s: it keeps the target: %t", row.name, got)
+		}
+	}
+}

@@ -121,18 +121,3 @@ func toldHeaders(acp *keyturnv1alpha1.AccessPolicy) []string {
 	}
 	return names
 }
-
-// askedHeaders are the headers of a request that the edge decides by, where a proxy forwards those only that are listed. What
-// the edge tells the application is none of them.
-func askedHeaders(acp *keyturnv1alpha1.AccessPolicy) []string {
-	names := []string{
-		"Authorization", "Cookie", "Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-WebSocket-Key", "Sec-WebSocket-Version",
-		"Access-Control-Request-Method", "Accept", "User-Agent",
-	}
-	for _, source := range acp.Spec.TokenSources {
-		if source.Header != nil && !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, source.Header.Name) }) {
-			names = append(names, source.Header.Name)
-		}
-	}
-	return names
-}
