@@ -32,7 +32,7 @@ func snippet(acp *keyturnv1alpha1.AccessPolicy) string {
 	case keyturnv1alpha1.AdapterNginx:
 		return strings.Join([]string{
 			"# An Ingress, in metadata.annotations:",
-			"nginx.ingress.kubernetes.io/auth-url: " + httpAddress(acp, "nginx"),
+			"nginx.ingress.kubernetes.io/auth-url: " + httpAddress(acp, "ingress-nginx"),
 			"nginx.ingress.kubernetes.io/auth-method: GET",
 			"nginx.ingress.kubernetes.io/auth-response-headers: " + strings.Join(toldHeaders(acp), ","),
 		}, "\n") + "\n"
@@ -41,7 +41,7 @@ func snippet(acp *keyturnv1alpha1.AccessPolicy) string {
 	return strings.Join([]string{
 		fmt.Sprintf("# Envoy, ext_authz by gRPC at %s.%s.svc:%d, with the context extension:", edge.Name, edge.Namespace, portGRPC),
 		policyExtension + ": " + accessName(acp),
-		"# By HTTP, each proxy at the address of its own dialect (nginx, traefik, caddy, haproxy, envoy):",
+		"# By HTTP, each proxy at the address of its own dialect (nginx, ingress-nginx, traefik, caddy, haproxy, envoy):",
 		httpAddress(acp, "nginx"),
 		"# Headers of the answer to pass on to the application, which the client must not send:",
 		strings.Join(toldHeaders(acp), ", "),

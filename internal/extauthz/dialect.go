@@ -21,11 +21,12 @@ type dialect struct {
 
 // dialects are those that there are, by their word in the path.
 var dialects = map[string]dialect{
-	"nginx":   {read: readNginx, plain: true},
-	"traefik": {read: readForwarded},
-	"caddy":   {read: readForwarded},
-	"haproxy": {read: readForwarded},
-	"envoy":   {read: readEnvoy, prefix: true, removes: true},
+	"nginx":         {read: readNginx, plain: true},
+	"ingress-nginx": {read: readIngressNginx, plain: true},
+	"traefik":       {read: readForwarded},
+	"caddy":         {read: readForwarded},
+	"haproxy":       {read: readForwarded},
+	"envoy":         {read: readEnvoy, prefix: true, removes: true},
 }
 
 // readForwarded reads what Traefik, Caddy and the recipe for HAProxy send: `X-Forwarded-Method`, `-Proto`, `-Host` and
@@ -77,10 +78,33 @@ func isHost(s string) bool {
 	return s != ""
 }
 
-// readNginx reads what an auth_request recipe sets: `X-Original-Method` and `X-Original-URL`, each exactly once. The
-// host of the URL must be the one that nginx routes by (`$host`, sent as Host): in an absolute-form request
-// `$http_host` is another one, of the client's choice.
+// readNginx reads what an auth_request recipe sets, as [readOriginal] does. The host of the URL must be the one that nginx
+// routes by (`$host`, sent as Host): in an absolute-form request `$http_host` is another one, of the client's choice.
 func readNginx(r *http.Request, _ string, q *question) policy.Reason {
+	if reason := readOriginal(r, q); reason != "" {
+		return reason
+	}
+	if !sameHost(q.host, r.Host) {
+		return policy.BadRequestTarget
+	}
+	return ""
+}
+
+// readIngressNginx reads what the ingress-nginx controller sets, as [readOriginal] does. Its Host is the authorizer's own,
+// and its URL is made of `$http_host`, so that there is nothing to compare: in an absolute-form request the host is the
+// client's word. It chooses no policy; pages of other sites cannot send such a request.
+func readIngressNginx(r *http.Request, _ string, q *question) policy.Reason {
+	if reason := readOriginal(r, q); reason != "" {
+		return reason
+	}
+	if !isHost(q.host) {
+		return policy.BadRequestTarget
+	}
+	return ""
+}
+
+// readOriginal reads `X-Original-Method` and `X-Original-URL`, each exactly once.
+func readOriginal(r *http.Request, q *question) policy.Reason {
 	method, hasMethod := only(r, "X-Original-Method")
 	original, hasURL := only(r, "X-Original-Url")
 	if !hasMethod || !hasURL {
@@ -89,10 +113,22 @@ func readNginx(r *http.Request, _ string, q *question) policy.Reason {
 	authority, target, ok := splitURL(original)
 	q.method, q.host, q.target = method, authority, target
 	q.scheme, _, _ = strings.Cut(original, ":")
-	if !ok || !sameHost(authority, r.Host) {
+	if !ok {
 		return policy.BadRequestTarget
 	}
 	return checkTarget(method, target)
+}
+
+// isMethod tells whether s is a method that can be asked about. Methods are compared with regard to case, and all that are
+// registered are in capitals (RFC 9110, section 9.1); but many applications take `delete` for DELETE, which a rule about
+// DELETE would not match.
+func isMethod(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 'a' && s[i] <= 'z' {
+			return false
+		}
+	}
+	return s != "CONNECT" && isToken(s)
 }
 
 // only returns the value of a header that was sent exactly once. name is in canonical form.

@@ -98,3 +98,46 @@ func FuzzForwarded(f *testing.F) {
 		}
 	})
 }
+
+// What the ingress-nginx controller asks: nothing in it is compared with Host, which is the authorizer's own.
+func TestDialectIngressNginx(t *testing.T) {
+	w := newPolicyWorld(t)
+	on, _ := w.serve(t, Drain{})
+	raw := mint(t, signingKeys()[0])
+	cookie := header{"Cookie", accessCookie + raw}
+	for _, row := range []struct {
+		name, policy, method, url string
+		more                      []header
+		want                      string
+	}{
+		{"as it is", "shop/jwt", "GET", "https://app.example.test/orders?a=b", []header{bearer(raw)}, "200 ann admin jwt"},
+		{"an absolute-form request", "shop/jwt", "GET", "https://another.test/orders", []header{bearer(raw)}, "200 ann admin jwt"},
+		{"a page of the host", "shop/jwt", "POST", "https://app.example.test/", []header{cookie, {"Origin", "https://app.example.test"}}, "200 ann admin jwt"},
+		{"another's page", "shop/jwt", "POST", "https://app.example.test/", []header{cookie, {"Origin", "https://evil.test"}}, "403 cross_site"},
+		{"the authorizer's page", "shop/jwt", "POST", "https://app.example.test/", []header{cookie, {"Origin", "https://web-extauthz.shop.svc"}}, "403 cross_site"},
+		{"nobody", "shop/jwt", "GET", "https://app.example.test/", nil, "401 no_credential"},
+		{"no host", "shop/jwt", "GET", "https:///orders", []header{bearer(raw)}, "403 bad_request_target"},
+		{"a user", "shop/jwt", "GET", "https://a@b/orders", []header{bearer(raw)}, "403 bad_request_target"},
+		{"no target", "shop/jwt", "GET", "https://app.example.test", []header{bearer(raw)}, "403 bad_request_target"},
+		{"a host of two", "shop/jwt", "GET", "https://a,b/orders", []header{bearer(raw)}, "403 bad_request_target"},
+		{"no URL", "shop/jwt", "GET", "", []header{bearer(raw)}, "403 missing_dialect_header"},
+		{"no method", "shop/jwt", "", "https://app.example.test/", []header{bearer(raw)}, "403 missing_dialect_header"},
+		{"two URLs", "shop/jwt", "GET", "https://app.example.test/", []header{bearer(raw), {"X-Original-URL", "https://app.example.test/open"}}, "403 missing_dialect_header"},
+		{"two methods", "shop/jwt", "GET", "https://app.example.test/", []header{bearer(raw), {"x-original-method", "GET"}}, "403 missing_dialect_header"},
+		{"what a client says", "shop/jwt", "GET", "https://app.example.test/", []header{{"X-Auth-User", "root"}}, "403 spoofed_identity"},
+	} {
+		headers := []header{
+			{"Host", "web-extauthz.shop.svc"}, {"X-Request-ID", "9f86d081884c7d659a2feaa0c55ad015"}, {"X-Original-URI", "/open"}, {"X-Scheme", "https"},
+			{"X-Original-URL", row.url}, {"X-Original-Method", row.method}, {"X-Sent-From", "nginx-ingress-controller"},
+			{"X-Real-IP", "198.51.100.7"}, {"X-Forwarded-For", "198.51.100.7"}, {"X-Auth-Request-Redirect", "/open"},
+		}
+		line := "GET /authz/ingress-nginx/" + row.policy + " HTTP/1.1"
+		if r, _ := ask(t, on.HTTP.Addr().String(), line, append(headers, row.more...)); verdictOf(r.StatusCode, r.Header) != row.want {
+			t.Errorf("%s: %s, want %s", row.name, verdictOf(r.StatusCode, r.Header), row.want)
+		}
+		line = "GET /authz/nginx/" + row.policy + " HTTP/1.1"
+		if r, _ := ask(t, on.HTTP.Addr().String(), line, append(headers, row.more...)); r.StatusCode == 200 {
+			t.Errorf("%s: the dialect nginx does not compare the host", row.name)
+		}
+	}
+}

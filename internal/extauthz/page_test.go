@@ -146,7 +146,7 @@ func cookieRows(t *testing.T, w *world) []cookieRow {
 		{"origin with a path", "POST", h(cookie(good), origin(own+"/")), "403 cross_site"},
 		{"origin in another case", "POST", h(cookie(good), origin("https://APP.example.test")), "403 cross_site"},
 		{"referer does not count", "POST", h(cookie(good), header{"Referer", own + "/"}), "403 cross_site"},
-		{"a method in lower case is another", "get", h(cookie(good), site("cross-site")), "403 cross_site"},
+		{"a method in lower case is another", "get", h(cookie(good), site("cross-site")), "403 bad_request_target"},
 		{"DELETE", "DELETE", h(cookie(good), site("cross-site")), "403 cross_site"},
 		{"TRACE", "TRACE", h(cookie(good), site("cross-site")), "403 cross_site"},
 		{"an invented method", "HACK", h(cookie(good), site("cross-site")), "403 cross_site"},

@@ -38,7 +38,7 @@ func schemeToken(values []string, want string) (string, policy.Reason) {
 // checkTarget refuses what cannot be asked about: CONNECT and `*` name no resource, a request has no fragment (RFC 9112,
 // section 3.2), and what does not begin with `/` or holds a control character is read differently by the next hop.
 func checkTarget(method, target string) policy.Reason {
-	if !isToken(method) || method == "CONNECT" || !strings.HasPrefix(target, "/") {
+	if !isMethod(method) || !strings.HasPrefix(target, "/") {
 		return policy.BadRequestTarget
 	}
 	for i := range len(target) {

@@ -17,8 +17,9 @@ type AccessPolicy struct {
 	// LoginURL is where a browser's navigation without a good credential is sent (302): a path of the same origin or an
 	// https URL. Empty: it gets the status, as every other request does.
 	LoginURL string `json:"loginURL,omitempty"`
-	// Audit lets everything through that the policy would refuse, without an identity, and logs and counts it. What the
-	// edge refuses whatever the policy says (a spoofed identity, a peer that is not trusted) it refuses all the same.
+	// Audit lets everything through that the policy would refuse, and logs and counts it. Who has a good credential is told
+	// to the application, of everybody else nothing. What the edge refuses whatever the policy says (a spoofed identity, a
+	// peer that is not trusted) it refuses all the same.
 	Audit bool `json:"audit,omitempty"`
 	// Sources are where tokens are looked for; empty: in `Authorization: Bearer` and in the access cookie.
 	Sources []TokenSource `json:"sources,omitempty"`
