@@ -137,10 +137,17 @@ func TestRevokeAll(t *testing.T) {
 	goesOn(t, "bob", bobs)
 }
 
-// TestRevokeKey takes the key out of use that signs, with the manager killed on the way: its tokens are refused everywhere,
-// it is published no more, and every session goes on after one refresh.
+// TestRevokeKey takes the key out of use that signs, in peace and with the manager killed on the way: its tokens are refused
+// everywhere, it is published no more, and every session goes on after one refresh.
 func TestRevokeKey(t *testing.T) {
 	fast(t)
+	t.Run("in peace", func(t *testing.T) { revokeKey(t, func() {}) })
+	t.Run("manager killed", func(t *testing.T) { revokeKey(t, func() { kill(t, victims[2].namespace, victims[2].labels) }) })
+}
+
+// revokeKey revokes the key that signs; something happens as soon as somebody has said so.
+func revokeKey(t *testing.T, happens func()) {
+	t.Helper()
 	eventually(t, inOrder)
 	user := theStage.User()
 	alices, bobs := login(t, user, alice, alicePassword), login(t, user, bob, bobPassword)
@@ -162,9 +169,9 @@ func TestRevokeKey(t *testing.T) {
 		}
 		return "nobody has asked for it", err
 	})
-	kill(t, victims[2].namespace, victims[2].labels)
+	happens()
 	command.Wait()
-	t.Logf("a key was refused everywhere %s after somebody said so, with the manager killed on the way", time.Since(began).Round(10*time.Millisecond))
+	t.Logf("a key was refused everywhere %s after somebody said so", time.Since(began).Round(10*time.Millisecond))
 	refused(t, alices.Access)
 	refused(t, bobs.Access)
 	for who, tokens := range map[string]stage.Tokens{"alice": alices, "bob": bobs} {
@@ -172,6 +179,13 @@ func TestRevokeKey(t *testing.T) {
 			t.Errorf("%s still gets tokens of the key", who)
 		}
 	}
+	buried(t, before, leaked)
+	eventually(t, inOrder)
+}
+
+// buried wants a key to be nowhere, the standby of before in its place, and every revocation enforced.
+func buried(t *testing.T, before *keys.Ring, leaked string) {
+	t.Helper()
 	after := liveRing(t)
 	if after.Key(leaked) != nil || after.Active() == nil || after.Active().KID != before.Standby().KID {
 		t.Errorf("the ring has %s", states(after.Keys))
@@ -179,7 +193,7 @@ func TestRevokeKey(t *testing.T) {
 	if stone := after.Tombstones[len(after.Tombstones)-1]; stone.KID != leaked || stone.State != keys.Revoked {
 		t.Errorf("the last tombstone is %+v", stone)
 	}
-	if answer, err := user.Call(t.Context(), "/.well-known/jwks.json"); err != nil || answer.Status != http.StatusOK || strings.Contains(string(answer.Body), leaked) {
+	if answer, err := theStage.User().Call(t.Context(), "/.well-known/jwks.json"); err != nil || answer.Status != http.StatusOK || strings.Contains(string(answer.Body), leaked) {
 		t.Errorf("the key is published: %d (error %v)", answer.Status, err)
 	}
 	var all keyturnv1alpha1.RevocationList
@@ -191,5 +205,4 @@ func TestRevokeKey(t *testing.T) {
 			t.Errorf("%s is not enforced: %+v", all.Items[i].Name, all.Items[i].Status)
 		}
 	}
-	eventually(t, inOrder)
 }
