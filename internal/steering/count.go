@@ -18,10 +18,11 @@ const (
 )
 
 // Side is that of an authenticated user, by the percentage that is watched: before the first step that is the first
-// step's, so that the two sides are known to be alike.
+// step's, so that the two sides are known to be alike. Who is named in include or exclude was not put there by chance, and
+// may behave as nobody else does: such users are on no side.
 func (s *Steering) Side(user string) Side {
 	switch {
-	case s == nil || user == "":
+	case s == nil || user == "" || s.watched.Include[user] || s.watched.Exclude[user]:
 		return Nobody
 	case s.watched.Has(user):
 		return Cohort
@@ -34,7 +35,8 @@ func (s *Steering) Side(user string) Side {
 // it begins anew. The zero value is ready, and safe for concurrent use.
 type Counter struct {
 	current atomic.Pointer[tally]
-	given   atomic.Pointer[given] // who was given a credential; nil where nobody was
+	given   atomic.Pointer[acquainted] // who was given a credential; nil where nobody was
+	once    atomic.Pointer[once]       // whose logins are counted already; nil where nobody's are
 }
 
 type tally struct {
@@ -112,38 +114,65 @@ func (c *Counter) Event(s *Steering, now time.Time, whose Side, failed bool, too
 
 // Login counts the login of an authenticated user as an event, and whether it was forced: whether the user was given a
 // credential within, and has not logged out since. A login that failed gives none, and is no success that could be forced.
+// Among the logins, a user counts with at most one that was forced and one that was not, at each percentage and in a day:
+// one user who logs in over and over says nothing about the others.
 func (c *Counter) Login(s *Steering, now time.Time, user string, failed bool, took, within time.Duration) {
 	whose := s.Side(user)
 	if whose == Nobody {
 		return
 	}
 	c.Event(s, now, whose, failed, took)
-	if !failed {
-		c.of(s, now).of(whose).logins.add(c.given.Load().lately(user, now, within))
-		c.Given(s, now, user)
+	if failed {
+		return
 	}
+	forced, known := c.given.Load().lately(whose, user, now, within)
+	what := "a login of "
+	if forced {
+		what = "a forced login of "
+	}
+	if known && c.first(s, now, what+user) {
+		c.of(s, now).of(whose).logins.add(forced)
+	}
+	c.Given(s, now, user)
 }
 
 // Given remembers that a user was given a credential: tokens, or a session that was kept. It is called for both sides as
 // often as their users come, so that a login on a second device is as likely taken for a forced one on either.
 func (c *Counter) Given(s *Steering, now time.Time, user string) {
-	if s == nil || user == "" {
+	whose := s.Side(user)
+	if whose == Nobody {
 		return
 	}
 	g := c.given.Load()
 	if g == nil {
-		c.given.CompareAndSwap(nil, &given{})
+		c.given.CompareAndSwap(nil, &acquainted{})
 		g = c.given.Load()
 	}
-	g.mark(user, now)
+	g.of(whose).hold(user, now)
 }
 
 // Left forgets a user who has logged out, or was logged out by somebody who may: the next login is not forced.
 func (c *Counter) Left(user string) { c.given.Load().forget(user) }
 
-// Endpoint counts a refresh or an exchange.
-func (c *Counter) Endpoint(s *Steering, now time.Time, failed bool) {
-	if s != nil {
+// Refresh counts a refresh that gave tokens, or should have. Whoever has a refresh token is or was in the cohort; where
+// nobody knows whose it is, only failures are counted.
+func (c *Counter) Refresh(s *Steering, now time.Time, user string, failed bool) {
+	if s != nil && (user == "" && failed || s.Side(user) != Nobody) {
+		c.of(s, now).endpoints.add(failed)
+	}
+}
+
+// Late counts a refresh that failed because the answer to the one before was lost: once a day for each user, who can bring
+// it about.
+func (c *Counter) Late(s *Steering, now time.Time, user string) {
+	if s.Side(user) != Nobody && c.first(s, now, "a late refresh of "+user) {
+		c.Refresh(s, now, user, true)
+	}
+}
+
+// Exchange counts an exchange that gave tokens, or should have: one of the cohort. The others' keep their sessions.
+func (c *Counter) Exchange(s *Steering, now time.Time, user string, failed bool) {
+	if s.Side(user) == Cohort {
 		c.of(s, now).endpoints.add(failed)
 	}
 }

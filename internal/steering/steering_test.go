@@ -44,7 +44,9 @@ func TestNone(t *testing.T) {
 	h := http.Header{}
 	s.Announce(h, begin)
 	c.Event(s, begin, Cohort, true, 0)
-	c.Endpoint(s, begin, true)
+	c.Refresh(s, begin, "", true)
+	c.Late(s, begin, "alice")
+	c.Exchange(s, begin, "alice", true)
 	c.Credential(s, begin, true)
 	if s != nil || len(h) > 0 || s.Cookie() != "" || s.Side("alice") != Nobody || s.SessionLife() != 0 || len(s.Headers()) > 0 ||
 		c.Status(s, begin) != nil || s.Rules().Login(begin, "alice") != (rollout.Issue{Pair: true}) || !s.Rules().Exchange(begin, "alice").Refused {
@@ -130,7 +132,7 @@ func TestSide(t *testing.T) {
 	if cohort < 850 || cohort > 1150 {
 		t.Errorf("%d of 10000 in 10 %%", cohort)
 	}
-	if s.Side("") != Nobody || s.Side("ann") != Cohort || s.Side("eve") != Control {
+	if s.Side("") != Nobody || s.Side("ann") != Nobody || s.Side("eve") != Nobody { // named ones are not there by chance
 		t.Error("the wrong side")
 	}
 }
@@ -144,7 +146,7 @@ func TestCounter(t *testing.T) {
 			c.Event(s, begin, Cohort, i%10 == 0, 0)
 			c.Event(s, begin, Control, i%20 == 0, 0)
 			c.Event(s, begin, Nobody, true, 0)
-			c.Endpoint(s, begin, i%50 == 0)
+			c.Refresh(s, begin, "alice", i%50 == 0)
 			c.Credential(s, begin, i%4 == 0)
 		})
 	}

@@ -13,7 +13,6 @@ import (
 func (s *Service) exchangeSession(w http.ResponseWriter, r *http.Request) *Problem {
 	result, p := s.doExchangeSession(w, r)
 	s.metrics.exchanges.WithLabelValues(result).Inc()
-	s.countEndpoint(result, p)
 	return p
 }
 
@@ -78,7 +77,9 @@ func (s *Service) exchangeShown(w http.ResponseWriter, r *http.Request, m mint, 
 		return result, p
 	}
 	m.doc.steer.Announce(w.Header(), m.now)
-	return s.tradeSession(w, r, m, shown)
+	result, p := s.tradeSession(w, r, m, shown)
+	s.countExchange(m, shown.User, result, p)
+	return result, p
 }
 
 // errSunset refuses sessions for good.
@@ -137,6 +138,9 @@ func (s *Service) tradeSession(w http.ResponseWriter, r *http.Request, m mint, s
 	done, p := s.familyOf(r, m, shown)
 	if p != nil {
 		return "unavailable", p
+	}
+	if err := s.outlived(r, m, shown, done.Family); err != nil {
+		return sessionRefused(err)
 	}
 	access, p := s.sign(m, shown.user(), done.Family.SessionID)
 	if p != nil {

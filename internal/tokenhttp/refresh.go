@@ -15,7 +15,6 @@ import (
 func (s *Service) refresh(w http.ResponseWriter, r *http.Request) *Problem {
 	result, byCookie, p := s.doRefresh(w, r)
 	s.metrics.refreshes.WithLabelValues(result).Inc()
-	s.countEndpoint(result, p)
 	if byCookie && p != nil && p.Status == http.StatusUnauthorized {
 		clearCookies(w)
 	}
@@ -119,11 +118,13 @@ func (s *Service) renew(w http.ResponseWriter, r *http.Request, text secret.Text
 }
 
 // trade gives a new pair for a refresh token. One that was issued to a client is good for no other.
-func (s *Service) trade(w http.ResponseWriter, r *http.Request, shown shownRefresh) (string, *Problem) {
+func (s *Service) trade(w http.ResponseWriter, r *http.Request, shown shownRefresh) (result string, p *Problem) {
 	m, p := s.begin()
 	if p != nil {
 		return "not_ready", p
 	}
+	owner := ""
+	defer func() { s.countRefresh(m, owner, result, p) }()
 	m.byCookie = shown.byCookie
 	presented, err := store.ParseToken(shown.text)
 	if err != nil {
@@ -137,7 +138,7 @@ func (s *Service) trade(w http.ResponseWriter, r *http.Request, shown shownRefre
 	if bound := seen.Family.Client; bound != "" && bound != shown.client {
 		return refreshRefused(store.Unknown) // without effect: who cannot prove to be that client ends no session of it
 	}
-	m.client = seen.Family.Client
+	m.client, owner = seen.Family.Client, seen.Family.Subject
 	switch seen.Outcome {
 	case store.Rotated, store.Retried:
 		beside := s.besideRefresh(r, m, shown.session)

@@ -134,23 +134,40 @@ func (s *Service) countLogin(user string, failed bool, started time.Time) {
 	}
 }
 
-// leastForcedWithin is the shortest time within which a login after another credential is taken for a forced one.
-const leastForcedWithin = 15 * time.Minute
+// forcedWithin is the time within which a login after another credential is taken for a forced one: whose refresh fails
+// comes back when the access token ends. It is hardly longer than that lives: there is one refresh in it. With several
+// replicas that one is seen by one of them, as an edge's questions about a session are. With two in it, users with tokens
+// would be known to more replicas than those with sessions, and more of their logins would seem forced.
+func (d *Document) forcedWithin() time.Duration {
+	ttl := d.Access.TTL.Std()
+	return ttl + max(ttl/3, time.Minute)
+}
 
-// forcedWithin is that time: whose refresh fails comes back when the access token ends, so it is longer than that lives.
-func (d *Document) forcedWithin() time.Duration { return max(2*d.Access.TTL.Std(), leastForcedWithin) }
+// countRefresh counts a trade of a refresh token; owner is empty where nobody knows whose it is. Failed are errors of ours,
+// and the one refusal that forces a login upon somebody who did nothing for it: a refresh token whose answer was lost and
+// that came back too late. Other refusals are not counted at all, because strangers could cause them at will: tokens that
+// nobody knows, replayed or damaged ones, sessions that have ended or expired. Nor is what leads back to a session, which is
+// no refresh.
+func (s *Service) countRefresh(m mint, owner, result string, p *Problem) {
+	switch {
+	case m.doc == nil || result == "session":
+	case result == resultLate:
+		s.counter.Late(m.doc.steer, m.now, owner)
+	case p == nil || owed(p):
+		s.counter.Refresh(m.doc.steer, m.now, owner, p != nil)
+	}
+}
 
-// countEndpoint counts a refresh or an exchange. Failed are errors of ours, and the one refusal that forces a login upon
-// somebody who did nothing for it: a refresh token whose answer was lost and that came back too late. Other refusals are
-// not counted at all, because strangers could cause them at will: tokens that nobody knows, replayed or damaged ones,
-// sessions that have ended or expired. Nor is a crowd that has to wait: nothing is out of order.
-func (s *Service) countEndpoint(result string, p *Problem) {
-	doc := s.Document()
-	if doc == nil {
-		return
+// countExchange counts a trade of a session that is known to be good, likewise: before, nobody knows whose it is, and those
+// who are not in the cohort keep theirs.
+func (s *Service) countExchange(m mint, user, result string, p *Problem) {
+	if result != "session" && (p == nil || owed(p)) {
+		s.counter.Exchange(m.doc.steer, m.now, user, p != nil)
 	}
-	failed := p != nil && (p.Status >= http.StatusInternalServerError && p.Code != CodeBusy || result == resultLate)
-	if p == nil || failed {
-		s.counter.Endpoint(doc.steer, s.Now(), failed)
-	}
+}
+
+// owed are errors of ours: not a crowd that has to wait, for which nothing is out of order, and not a session that nobody
+// can look at, which the edges count on both sides.
+func owed(p *Problem) bool {
+	return p.Status >= http.StatusInternalServerError && p.Code != CodeBusy && p.Code != CodeLegacyUnavailable
 }
