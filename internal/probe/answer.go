@@ -9,13 +9,13 @@ import (
 type Stance string
 
 const (
-	// Refuses: both a worthless token and no credential at all.
+	// Refuses means: both a worthless token and no credential at all.
 	Refuses Stance = "refuses"
-	// Anonymous: a rule lets requests without a credential through.
+	// Anonymous means: a rule lets requests without a credential through.
 	Anonymous Stance = "anonymous"
-	// Open: a rule lets them through, and the policy does not look for tokens in Authorization.
+	// Open means: a rule lets them through, and the policy does not look for tokens in Authorization.
 	Open Stance = "open"
-	// Audits: the policy's mode is Audit, it lets everything through.
+	// Audits means: the policy's mode is Audit, it lets everything through.
 	Audits Stance = "audits"
 )
 

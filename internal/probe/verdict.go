@@ -9,15 +9,15 @@ import (
 type Verdict string
 
 const (
-	// Failed: nothing is known; ask again.
+	// Failed means: nothing is known; ask again.
 	Failed Verdict = "failed"
-	// Enforced: the policy was asked, and refused what must be refused.
+	// Enforced means: the policy was asked, and refused what must be refused.
 	Enforced Verdict = "enforced"
-	// Auditing: the policy was asked, and refuses nothing, as its mode says.
+	// Auditing means: the policy was asked, and refuses nothing, as its mode says.
 	Auditing Verdict = "auditing"
-	// NotEnforced: an answer that is not the edge's.
+	// NotEnforced means: an answer that is not the edge's.
 	NotEnforced Verdict = "not_enforced"
-	// WrongPolicy: an edge refused, but not by this policy.
+	// WrongPolicy means: an edge refused, but not by this policy.
 	WrongPolicy Verdict = "wrong_policy"
 )
 
@@ -91,6 +91,7 @@ func steps(stance Stance) []step {
 		return []step{garbage, nothing}
 	case Anonymous:
 		return []step{garbage}
+	case Open, Audits:
 	}
 	return nil
 }
