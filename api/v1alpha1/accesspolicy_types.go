@@ -20,7 +20,8 @@ type AccessMode string
 const (
 	// AccessEnforce refuses.
 	AccessEnforce AccessMode = "Enforce"
-	// AccessAudit lets through, without an identity, and logs and counts what it would have refused.
+	// AccessAudit lets through, and logs and counts, what it would have refused. The identity of a good credential is told,
+	// and what is refused whatever a policy says stays refused.
 	AccessAudit AccessMode = "Audit"
 )
 
@@ -104,8 +105,9 @@ type AccessPolicySpec struct {
 	Unauthenticated UnauthenticatedSpec `json:"unauthenticated,omitzero"`
 
 	// mode is Enforce (default) or Audit: lets everything through that the policy
-	// would refuse, without an identity, and logs and counts it. Spoofed identity
-	// headers are refused all the same.
+	// would refuse, and logs and counts it. Who has a good credential is told to the
+	// application, of everybody else nothing. What is refused whatever a policy says,
+	// such as a spoofed identity header, is refused all the same.
 	// +optional
 	// +default="Enforce"
 	Mode AccessMode `json:"mode,omitempty"`
