@@ -40,6 +40,12 @@ func NewFollower(source Log, store func() string, within func() time.Duration, l
 // Revoked tells whether a credential is distrusted. It knows nothing unless [Follower.Loaded].
 func (f *Follower) Revoked(c revocation.Credential) bool { return f.list.Revoked(c) }
 
+// UserBefore is the number below which a user's sessions are distrusted; see [revocation.List.UserBefore].
+func (f *Follower) UserBefore(user string) uint64 { return f.list.UserBefore(user) }
+
+// Applied is the number of the newest revocation that is known.
+func (f *Follower) Applied() uint64 { return f.list.Applied() }
+
 // Loaded tells whether the complete list was read, and everything newer of late: where the store has not answered for
 // longer than a revocation may take to every edge, nobody may be told that a token is good.
 func (f *Follower) Loaded() bool {

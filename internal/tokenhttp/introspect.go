@@ -17,6 +17,13 @@ type Revocations interface {
 	Revoked(credential revocation.Credential) bool
 	// Loaded is false until the complete list has been read: until then Revoked knows nothing.
 	Loaded() bool
+	RevocationNumbers
+}
+
+// RevocationNumbers say how far the knowledge reaches, and what it says about who has no number. See [revocation.List].
+type RevocationNumbers interface {
+	Applied() uint64
+	UserBefore(user string) uint64
 }
 
 // introspect answers /auth/introspect (RFC 7662). A token that is not good and one that is not the client's business are

@@ -104,6 +104,8 @@ type shownSession struct {
 	cookie secret.Text
 	// err is why it is not live; nil with a cookie means that it is.
 	err error
+	// before is what the user's revocations said when the application was asked.
+	before uint64
 }
 
 func (s shownSession) live() bool { return !s.cookie.Empty() && s.err == nil }
@@ -116,7 +118,7 @@ func (s *Service) lookAt(ctx context.Context, doc *Document, cookie secret.Text)
 	if cookie.Empty() {
 		return shownSession{}
 	}
-	shown := s.notEnded(s.validated(ctx, doc, cookie))
+	shown := s.notEnded(s.freshFor(ctx, doc, s.validated(ctx, doc, cookie)))
 	if shown.err == nil && s.Revocations != nil && !s.Revocations.Loaded() {
 		shown.err = fmt.Errorf("%w: the revocations are not loaded", legacy.ErrUnavailable)
 	}

@@ -151,7 +151,19 @@ type listed struct {
 
 func (l listed) Loaded() bool { return !l.unloaded }
 
-func (l listed) Revoked(c revocation.Credential) bool {
+func (l listed) Revoked(c revocation.Credential) bool { return l.list().Revoked(c) }
+
+func (l listed) UserBefore(user string) uint64 { return l.list().UserBefore(user) }
+
+func (l listed) Applied() uint64 {
+	last, err := l.store.Last(context.Background())
+	if err != nil {
+		l.Error(err)
+	}
+	return last
+}
+
+func (l listed) list() *revocation.List {
 	entries, _, err := l.store.Revocations(context.Background(), 0, 1000)
 	if err != nil {
 		l.Error(err)
@@ -162,7 +174,7 @@ func (l listed) Revoked(c revocation.Credential) bool {
 			l.Error(err)
 		}
 	}
-	return list.Revoked(c)
+	return list
 }
 
 // rolling is a rollout of everybody or nobody.

@@ -84,10 +84,15 @@ func (s *Service) endLegacy(ctx context.Context, doc *Document, now time.Time, s
 	if err != nil {
 		return 0, s.storeFailed("append", err)
 	}
+	// An exchange that was under way may have made a login since the first look.
+	login, p := s.endFamilyOf(ctx, doc, now, shown)
+	if p != nil {
+		return 0, p
+	}
 	err = doc.legacy.Revoke(ctx, shown.cookie)
 	s.legacyDone("revoke", err)
 	if err != nil {
 		return 0, errLegacy
 	}
-	return number, nil
+	return max(number, login), nil
 }

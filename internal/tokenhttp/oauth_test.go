@@ -68,6 +68,12 @@ type follower struct {
 }
 
 func (f *follower) Loaded() bool { return f.loaded.Load() }
+
+// No test here has legacy sessions.
+func (f *follower) Applied() uint64 { return 0 }
+
+func (f *follower) UserBefore(string) uint64 { return 0 }
+
 func (f *follower) Revoked(c revocation.Credential) bool {
 	entries, _, err := f.store.Revocations(context.Background(), 0, 1000)
 	last, err2 := f.store.Last(context.Background())

@@ -145,11 +145,16 @@ func (s *Service) record(ctx context.Context, doc *Document) bool {
 			return false // the store is down for the others, too
 		}
 	}
-	for _, w := range left {
+	for _, w := range left { // users, while there is a rollout
 		if s.endUserSessions(ctx, doc, w.Revocation) != nil {
 			return false // the application is down for the others, too
 		}
-		s.finish(w.Revocation, w.number)
+		number, err := s.revokeAgain(ctx, doc, w.Revocation)
+		if err != nil {
+			s.Log.Error("revocation not stored", "uid", w.UID, "kind", w.Kind, "error", err)
+			return false
+		}
+		s.finish(w.Revocation, number)
 	}
 	return true
 }
@@ -174,7 +179,16 @@ func (s *Service) recordOne(ctx context.Context, doc *Document, wanted snapshot.
 	}
 	entry.Expires = s.kept(doc)
 	number, err = s.Sessions.Append(ctx, wanted.UID, entry)
+	if err == nil && ended && entry.Kind == revocation.User && doc.steer.Rules().EndsSession(s.Now()) {
+		number, err = s.revokeAgain(ctx, doc, wanted)
+	}
 	return number, ended, err
+}
+
+// revokeAgain revokes a user whose sessions the application has ended: until then such a session could become a login with a
+// number above that of the first entry. It is written once, as the first is, and whichever replica ended the sessions.
+func (s *Service) revokeAgain(ctx context.Context, doc *Document, wanted snapshot.Revocation) (uint64, error) {
+	return s.Sessions.Append(ctx, wanted.UID+"/sessions", revocation.Entry{Kind: revocation.User, Value: wanted.Value, Expires: s.kept(doc)})
 }
 
 // kept is until when an entry is kept that is written now.
