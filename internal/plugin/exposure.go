@@ -101,10 +101,9 @@ func exposedKeys(set *SetReport, now time.Time) []ExposedKey {
 	var out []ExposedKey
 	for _, k := range set.Keys {
 		e := ExposedKey{Namespace: set.Namespace, Set: set.Name, KID: k.KID, State: k.State, AcceptedBy: k.LoadedBy}
-		switch v1alpha1.KeyState(k.State) {
-		case v1alpha1.KeyActive:
+		if k.State == string(v1alpha1.KeyActive) {
 			e.Grows, e.Until = true, now.Add(k.ttl+2*set.skew)
-		case v1alpha1.KeyRetiring:
+		} else if k.State == string(v1alpha1.KeyRetiring) {
 			e.Until = k.VerifiesTill
 		}
 		out = append(out, e)
