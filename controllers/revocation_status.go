@@ -98,7 +98,7 @@ func (s *revocationStep) serviceNames() string {
 func (s *revocationStep) takeover() string {
 	kid := s.rev.Spec.Key.Kid
 	waits := "the manager has not looked at the set since"
-	if c := apimeta.FindStatusCondition(s.set.Status.Conditions, "RevocationPending"); c != nil && c.Status == metav1.ConditionTrue {
+	if c := apimeta.FindStatusCondition(s.set.Status.Conditions, keyturnv1alpha1.ConditionRevocationPending); c != nil && c.Status == metav1.ConditionTrue {
 		waits = c.Message
 	}
 	return fmt.Sprintf("kid %s is good until another key has taken over: %s", short(kid), waits)
