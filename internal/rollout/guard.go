@@ -204,6 +204,21 @@ func (g Guard) JudgeSplit(s Sample) Judgement {
 	return j
 }
 
+// JudgeAlone is [Guard.Judge] where there is neither a control nor a baseline: MaxIncrease and MaxEndpointFailures hold as
+// if nothing ever failed elsewhere. That may be an incident of everybody, so no failure is a fast one. How many events are
+// slow, or logins forced, on a good day nobody knows: they are not judged.
+func (g Guard) JudgeAlone(s Sample) Judgement {
+	s.Control, s.Slow, s.Logins = faultless, Sides{}, Sides{}
+	j := g.Judge(s)
+	if j.Verdict == FailedFast {
+		j.Verdict = Failed
+	}
+	return j
+}
+
+// faultless is so many events without a failure that nothing is left to chance.
+var faultless = Counts{Events: 1 << 50}
+
 // better is a baseline with the rates of b where they are lower than the old ones by more than chance and the limits
 // explain: the old ones are from an incident of everybody, which is over.
 func (g Guard) better(old, b Baseline) Baseline {

@@ -82,25 +82,38 @@ func (d *Decision) command(now time.Time, p Policy, c Command) {
 func (d *Decision) judge(now time.Time, p Policy, sample Sample) {
 	s := &d.State
 	s.Gathered = s.Gathered.Plus(sample)
-	compared := s.Gathered
+	compared, none := s.Gathered, s.NoBaseline(p.Guard)
 	if s.Percent >= 100 {
 		compared = compared.against(s.Baseline) // everybody is in the cohort
 	}
 	j := p.Guard.Judge(compared)
-	if s.Percent == 0 {
+	switch {
+	case s.Percent == 0:
 		j = p.Guard.JudgeSplit(compared)
+	case none:
+		j = p.Guard.JudgeAlone(compared)
 	}
 	if j.Verdict == Inconclusive {
 		return
 	}
 	waiting := Sample{}
-	if j.Logins == Inconclusive {
+	missing := s.Percent >= 100 && p.Guard.MinLogins > 0 && s.Baseline.Logins.Events < p.Guard.MinLogins
+	if missing && compared.Logins.Cohort.Events >= p.Guard.MinLogins {
+		s.Baseline.Logins = compared.Logins.Cohort // judged from the next ones on
+	} else if j.Logins == Inconclusive {
 		waiting.Logins, compared.Logins = s.Gathered.Logins, s.Judged.Logins
 	}
 	s.Judged, s.Gathered = compared, waiting
 	d.conclude(j)
-	if s.Percent >= 100 && s.Passed {
+	switch {
+	case s.Percent < 100 || !s.Passed:
+	case none:
+		s.Baseline.Events, s.Baseline.Slow = compared.Cohort, compared.Slow.Cohort
+	default:
 		s.Baseline = p.Guard.better(s.Baseline, compared.baseline())
+		if s.Baseline.Slow.Events < p.Guard.MinSamples { // nobody measured before
+			s.Baseline.Slow = compared.Slow.Cohort
+		}
 	}
 	enough := max(p.Guard.ConsecutiveFailures, 1)
 	if s.Percent > 0 && !p.Paused && (j.Verdict == FailedFast || s.Failures >= enough || s.LoginFailures >= enough) {

@@ -205,3 +205,80 @@ func TestBaseline(t *testing.T) {
 		}
 	})
 }
+
+// TestNoBaseline: a status that was lost at 100 %, or steps that were taken without a judgement, leave nothing to compare
+// with. Then absolute limits hold until something is known.
+func TestNoBaseline(t *testing.T) {
+	at100 := func(t *testing.T) *tale {
+		s := newTale(t)
+		s.p.Guard.MaxSlowIncrease, s.p.Guard.MinLogins, s.p.Guard.MaxForcedIncrease = 0.01, 100, 0.05
+		s.state = State{Position: 3, Percent: 100, Since: day0}
+		return s.next(Observed{}).is(100, Unchanged, Complete)
+	}
+	sample := func(failures, slow, forced uint64) Sample {
+		return Sample{
+			Cohort: Counts{1000, failures}, Endpoints: Counts{500, failures / 2},
+			Slow: Sides{Cohort: Counts{1000, slow}}, Logins: Sides{Cohort: Counts{60, forced}},
+		}
+	}
+	known := func(s *tale, want bool) {
+		t.Helper()
+		if s.state.NoBaseline(s.p.Guard) == want {
+			t.Errorf("a baseline: %+v, want %t", s.state.Baseline, want)
+		}
+	}
+	t.Run("an outage is taken back, by so many judgements as ever", func(t *testing.T) {
+		s := at100(t)
+		s.sample(sample(900, 0, 0)).sample(sample(900, 0, 0)).is(100, Unchanged, Complete)
+		known(s, false)
+		s.sample(sample(900, 0, 0)).is(50, RolledBack, CoolingDown)
+		if back := s.state.Rollback; back.Verdict != Failed || back.Cause != Errors {
+			t.Errorf("%+v", back)
+		}
+	})
+	t.Run("refreshes that fail", func(t *testing.T) {
+		x := sample(2, 0, 0)
+		x.Endpoints.Failures = 400
+		at100(t).sample(x).sample(x).sample(x).is(50, RolledBack, CoolingDown)
+	})
+	t.Run("the first good one is the baseline", func(t *testing.T) {
+		s := at100(t)
+		s.sample(sample(60, 0, 0)).sample(sample(2, 30, 3))
+		known(s, true)
+		for range 10 {
+			s.sample(sample(2, 30, 3)).is(100, Unchanged, Complete)
+		}
+		if b := s.state.Baseline; b.Events != (Counts{1000, 2}) || b.Slow != (Counts{1000, 30}) || b.Logins != (Counts{120, 3}) {
+			t.Errorf("%+v", b)
+		}
+		for range 3 {
+			s.sample(sample(2, 200, 3))
+		}
+		s.is(50, RolledBack, CoolingDown)
+	})
+	t.Run("forced logins have a baseline of their own", func(t *testing.T) {
+		s := at100(t)
+		for range 4 {
+			s.sample(sample(2, 0, 3))
+		}
+		for range 10 {
+			s.sample(sample(2, 0, 40))
+		}
+		if back := s.state.Rollback; s.state.Percent == 100 || back.Cause != ForcedLogins {
+			t.Errorf("%d %%: %+v", s.state.Percent, back)
+		}
+	})
+	t.Run("more samples are wanted than it has", func(t *testing.T) {
+		s := at100(t).sample(sample(2, 0, 0))
+		known(s, true)
+		s.p.Guard.MinSamples = 2000
+		known(s, false)
+		s.sample(sample(2, 0, 0)).sample(sample(2, 0, 0))
+		known(s, true)
+	})
+	t.Run("fewer events than are wanted", func(t *testing.T) {
+		s := at100(t).sample(Sample{Cohort: Counts{100, 90}})
+		known(s, false)
+		s.is(100, Unchanged, Complete)
+	})
+}

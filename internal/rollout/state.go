@@ -93,7 +93,8 @@ type State struct {
 	Judged Sample `json:"judged"`
 	// Baseline is the cohort's counts when the step before was left: at 100 % there is no control any more. Where the
 	// cohort does better than it at 100 %, beyond chance and the limits, that becomes the baseline. A step that was left
-	// without a passed judgement leaves the one before.
+	// without a passed judgement leaves the one before. Where there is none ([State.NoBaseline]), what is first counted within
+	// the absolute limits becomes it.
 	Baseline Baseline `json:"baseline"`
 	// Blind is that the counters of the last interval could not be read.
 	Blind bool `json:"blind,omitempty"`
@@ -105,6 +106,12 @@ type State struct {
 	Rollback *Rollback `json:"rollback,omitempty"`
 	// Command is the id of the last command that was carried out.
 	Command string `json:"command,omitempty"`
+}
+
+// NoBaseline tells whether everybody is in the cohort and there is nothing to compare it with: the status was lost at
+// 100 %, or every step was taken without a judgement that passed.
+func (s *State) NoBaseline(g Guard) bool {
+	return s.Percent >= 100 && s.Baseline.Events.Events < max(g.MinSamples, 1)
 }
 
 // Rollback is a step that was taken back, with the evidence.

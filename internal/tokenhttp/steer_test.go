@@ -167,28 +167,47 @@ func TestRolloutCounts(t *testing.T) {
 	}
 	a := r.login("alice", canary)
 	r.want(a, http.StatusOK, "")
+	want := &snapshot.RolloutCounts{Started: start, Percent: 50}
+	if diff := cmp.Diff(want, r.service.Status(context.Background()).Rollout); diff != "" {
+		t.Errorf("a user who is included is counted: %s", diff)
+	}
 	r.want(r.login("alice", "wrong"), http.StatusUnauthorized, CodeInvalidCredentials) // nobody's
-	r.steer(func(s *snapshot.Rollout) { s.Include, s.Exclude = nil, []string{"alice"} })
-	r.want(r.login("alice", canary), http.StatusOK, "")
+	r.steer(func(s *snapshot.Rollout) { s.Include, s.Watched, s.Percent = nil, 0, 0 })
+	for range 3 {
+		r.want(r.login("alice", canary), http.StatusOK, "")
+	}
 	r.app.issuerDown = true
 	r.want(r.login("alice", canary), http.StatusServiceUnavailable, CodeLegacyUnavailable)
-	want := &snapshot.RolloutCounts{Started: start, Percent: 50, Control: snapshot.EventCounts{Events: 2, Failures: 1}}
-	want.Logins.Control = snapshot.EventCounts{Events: 1, Failures: 1} // she had been given tokens just before
+	want = &snapshot.RolloutCounts{Started: start, Control: snapshot.EventCounts{Events: 4, Failures: 1}}
+	want.Logins.Control = snapshot.EventCounts{Events: 2, Failures: 1}
+	// It is kept; who is in the cohort would get tokens.
+	r.want(r.exchangeSession(r.app.session("alice", time.Hour)), http.StatusOK, "")
+	r.app.down = true
+	r.want(r.exchangeSession(r.app.session("alice", time.Hour)), http.StatusServiceUnavailable, CodeLegacyUnavailable)
+	r.app.down, r.app.issuerDown = false, false
 	if diff := cmp.Diff(want, r.service.Status(context.Background()).Rollout); diff != "" {
-		t.Error(diff)
+		t.Errorf("beside the cohort: %s", diff)
 	}
+	r.steer(func(s *snapshot.Rollout) { s.Watched, s.Percent = 100, 100 })
 	r.want(r.refresh(a.text("refresh_token")), http.StatusOK, "")
 	r.want(r.exchangeSession(r.app.session("alice", time.Hour)), http.StatusOK, "")
 	r.want(r.exchangeSession("gone"), http.StatusUnauthorized, CodeLegacyInvalid)        // nobody's fault
 	r.want(r.refresh("ktr_x"), http.StatusUnauthorized, CodeRefreshInvalid)              // anybody can
 	r.want(r.do(http.MethodPost, exchangePath, ""), http.StatusForbidden, CodeCrossSite) // likewise
 	r.app.down = true
-	r.want(r.exchangeSession(r.app.session("alice", time.Hour)), http.StatusServiceUnavailable, CodeLegacyUnavailable)
+	r.want(r.exchangeSession(r.app.session("alice", time.Hour)), http.StatusServiceUnavailable, CodeLegacyUnavailable) // anybody's
+	r.app.down = false
+	var more []string
+	for range 3 {
+		more = append(more, r.login("alice", canary).text("refresh_token"))
+		r.want(r.refresh(more[len(more)-1]), http.StatusOK, "")
+	}
 	r.clock.advance(time.Minute)
-	r.want(r.refresh(a.text("refresh_token")), http.StatusUnauthorized, CodeRefreshReused) // came back too late: a forced login
-	want.Endpoints = snapshot.EventCounts{Events: 4, Failures: 2}
-	if diff := cmp.Diff(want, r.service.Status(context.Background()).Rollout); diff != "" {
-		t.Error(diff)
+	for _, token := range append(more, a.text("refresh_token")) {
+		r.want(r.refresh(token), http.StatusUnauthorized, CodeRefreshReused) // came back too late: a forced login, of one user
+	}
+	if got, want := r.service.Status(context.Background()).Rollout.Endpoints, (snapshot.EventCounts{Events: 6, Failures: 1}); got != want {
+		t.Errorf("refreshes and exchanges of the cohort: %+v, want %+v", got, want)
 	}
 }
 
@@ -205,36 +224,40 @@ func TestForcedLogins(t *testing.T) {
 			t.Errorf("a login after %s: %+v, before %+v, forced: want %t", what, now, before, want)
 		}
 	}
-	within := 2 * r.issuer.Access.TTL.Std()
-	if within < 15*time.Minute {
-		t.Fatalf("the life of an access token decides nothing here: %s", within)
-	}
+	within := r.issuer.Access.TTL.Std() * 4 / 3
+	nextDay := func() { r.clock.advance(24*time.Hour + time.Second) } // a user counts once a day
 	forced("nothing", false)
 	r.clock.advance(within)
 	forced("another, as long as it counts", true)
-	r.clock.advance(within + time.Second)
+	nextDay()
 	forced("another, long ago", false)
-	r.clock.advance(within + time.Second)
+	nextDay()
 	r.want(r.exchangeSession(r.app.session("alice", time.Hour)), http.StatusOK, "")
 	forced("an exchange", true)
-	r.clock.advance(within + time.Second)
+	nextDay()
 	sid := r.app.session("alice", time.Hour)
 	if answer, err := r.service.Ask(t.Context(), secret.NewText(sid)); err != nil || !answer.Valid {
 		t.Fatal(answer, err)
 	}
 	forced("a session at an edge", true)
+	nextDay()
 	a := r.login("alice", canary)
 	r.clock.advance(within + time.Second)
 	r.want(r.refresh(a.text("refresh_token")), http.StatusOK, "")
 	forced("a refresh", true)
-	a = r.login("alice", canary)
+	nextDay()
+	r.want(r.exchangeSession(r.app.session("alice", time.Hour)), http.StatusOK, "")
+	a = r.login("alice", canary) // counts as forced
 	r.want(r.logout("refresh_token", a.text("refresh_token")), http.StatusOK, "")
 	forced("a logout", false)
 	r.want(r.login("alice", "wrong"), http.StatusUnauthorized, CodeInvalidCredentials)
+	nextDay()
+	nextDay()
+	r.want(r.exchangeSession(r.app.session("alice", 3*time.Hour)), http.StatusOK, "")
 	r.clock.advance(-time.Hour)
 	forced("a clock that went back", false)
 	r.steer(func(s *snapshot.Rollout) { s.Percent, s.Watched = 0, 100 })
-	r.clock.advance(within + time.Second)
+	nextDay()
 	r.want(r.exchangeSession(r.app.session("alice", time.Hour)), http.StatusOK, "") // it is kept
 	forced("a session that was kept", true)
 }
