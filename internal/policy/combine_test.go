@@ -15,8 +15,13 @@ func TestCombineProduct(t *testing.T) {
 						cases++
 						header, cookie := Credential{Outcome: h, User: hUser, Role: "h"}, Credential{Outcome: c, User: cUser, Role: "c"}
 						got := Decide(Input{Edge: EdgeFresh, Policy: Default(), Header: Combine(header, cookie, foreign)})
-						byHeader := h == Valid && hUser != "" && (c == Absent || c == Valid && cUser == hUser)
-						byCookie := h == Absent && c == Valid && cUser != "" && !foreign
+						byHeader := h == Valid && hUser != "" && (c == Absent || c == Foreign || c == Valid && cUser == hUser)
+						byCookie := (h == Absent || h == Foreign) && c == Valid && cUser != "" && !foreign
+						gathered := Gather([]Place{{Credential: header}, {Credential: cookie, Cookie: true}}, foreign)
+						combined := Combine(header, cookie, foreign)
+						if gathered.Outcome != combined.Outcome || gathered.Outcome != Absent && gathered != combined {
+							t.Errorf("%v %q, %v %q, %t: %+v, but from the same places as sources %+v", h, hUser, c, cUser, foreign, combined, gathered)
+						}
 						if got.Allow != (byHeader || byCookie) {
 							t.Errorf("%v %q, %v %q, %t: %+v", h, hUser, c, cUser, foreign, got)
 						}
@@ -31,8 +36,8 @@ func TestCombineProduct(t *testing.T) {
 			}
 		}
 	}
-	// Header alone: 2 users × 3 users in an absent cookie × 2; both: 2 × 2; cookie alone: 2 × 3 in an absent header.
-	if want := 12 + 4 + 6; allowed != want {
+	// Header alone: 2 users × 3 users in an absent or foreign cookie × 2; both: 2 × 2; cookie alone: 2 × 3 in an absent or foreign header.
+	if want := 24 + 4 + 12; allowed != want {
 		t.Errorf("%d of %d are allowed, want %d", allowed, cases, want)
 	}
 	for _, row := range []struct {
@@ -43,6 +48,9 @@ func TestCombineProduct(t *testing.T) {
 	}{
 		{Credential{Outcome: Absent}, Credential{Outcome: Valid, User: "ann"}, true, CrossSite, 403},
 		{Credential{Outcome: Absent}, Credential{Outcome: Expired}, true, ReasonExpired, 401},
+		{Credential{Outcome: Foreign}, Credential{Outcome: Valid, User: "ann"}, true, CrossSite, 403},
+		{Credential{Outcome: Foreign}, Credential{Outcome: Revoked}, false, ReasonRevoked, 401},
+		{Credential{Outcome: Foreign, Reason: WrongIssuer}, Credential{Outcome: Absent}, false, WrongIssuer, 401},
 		{Credential{Outcome: Valid, User: "ann"}, Credential{Outcome: Valid, User: "bob"}, false, ConflictingCredentials, 401},
 		{Credential{Outcome: Valid, User: "ann"}, Credential{Outcome: Revoked}, false, ReasonRevoked, 401},
 		{Credential{Outcome: Expired}, Credential{Outcome: Valid, User: "ann"}, false, ReasonExpired, 401},

@@ -50,6 +50,8 @@ type Credential struct {
 	User, Role string
 	// Method is how it was proven; empty means [MethodJWT].
 	Method Method
+	// Cookie tells that all of it came in cookies, which browsers send by themselves.
+	Cookie bool
 	// Claims is what the token says beside that, where a policy tells it to applications; nil: nothing.
 	Claims Claims
 }
@@ -182,14 +184,21 @@ func (p *Policy) decide(in Input) Decision {
 	return d
 }
 
-// isNobody tells whether a credential says nothing about anybody: there is none, or a token of somebody else's, or a
-// session that is over, as applications give to everybody who comes by. An expired token is somebody's, who is to refresh it.
+// isNobody tells whether a credential says nothing about anybody, where everybody may come in: there is none, or a token of
+// somebody else's, or a session that is over, as applications give to everybody who comes by, or that nobody can validate
+// at the moment. A token that came in a cookie and is not good is nobody's either: a browser goes on sending it, and its
+// owner could not even open the page to log in again. One that somebody put into a header is not: an expired token is to be
+// refreshed, and a broken one told.
 func isNobody(c Credential) bool {
 	switch c.Outcome {
 	case Absent, Foreign:
 		return true
+	case Expired, Revoked:
+		return c.Cookie
 	case Invalid:
-		return c.Reason == LegacyInvalid || c.Reason == LegacySunset || c.Reason == LegacyBrownout
+		return c.Cookie || c.Reason == LegacyInvalid || c.Reason == LegacySunset || c.Reason == LegacyBrownout
+	case Unknown:
+		return c.Cookie && c.Reason == LegacyUnavailable
 	default:
 		return false
 	}

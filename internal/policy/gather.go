@@ -14,27 +14,30 @@ type Place struct {
 // alone. A token of another issuer is none of ours, unless the place says otherwise; it is only told where there is
 // nothing else.
 func Gather(places []Place, foreignPage bool) Credential {
-	found, onlyCookies := Credential{Outcome: Absent, Reason: NoCredential}, true
+	found := Credential{Outcome: Absent, Reason: NoCredential}
 	for _, p := range places {
 		c := p.Credential
+		c.Cookie = p.Cookie
 		if c.Outcome == Foreign && p.RejectForeign {
 			c.Outcome, c.Reason = Invalid, orElse(c.Reason, WrongIssuer)
 		}
 		switch {
 		case c.Outcome == Absent, c.Outcome == Foreign && found.Outcome != Absent:
 		case found.Outcome == Absent, found.Outcome == Foreign:
-			found, onlyCookies = c, p.Cookie
+			found = c
 		case found.Outcome != Valid: // the first trouble is told
+			found.Cookie = found.Cookie && c.Cookie
 		case c.Outcome != Valid:
+			c.Cookie = c.Cookie && found.Cookie
 			found = c
 		case c.User != found.User:
-			found = Credential{Outcome: Invalid, Reason: ConflictingCredentials}
+			found = Credential{Outcome: Invalid, Reason: ConflictingCredentials, Cookie: found.Cookie && c.Cookie}
 		default:
-			onlyCookies = onlyCookies && p.Cookie
+			found.Cookie = found.Cookie && c.Cookie
 		}
 	}
-	if found.Outcome == Valid && onlyCookies && foreignPage {
-		return Credential{Outcome: Invalid, Reason: CrossSite}
+	if found.Outcome == Valid && found.Cookie && foreignPage {
+		return Credential{Outcome: Invalid, Reason: CrossSite, Cookie: true}
 	}
 	return found
 }

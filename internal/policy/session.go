@@ -35,6 +35,7 @@ func SessionMatters(jwt Outcome) bool {
 // told that a session beside it is over.
 func WithSession(jwt, session Credential) Credential {
 	session.Method = MethodSession
+	session.Cookie = jwt.Cookie || jwt.Outcome == Absent || jwt.Outcome == Foreign
 	doubled := session.Outcome == Invalid && session.Reason == MultipleCredentials
 	switch {
 	case !SessionMatters(jwt.Outcome) || session.Outcome == Absent:
@@ -43,7 +44,7 @@ func WithSession(jwt, session Credential) Credential {
 		return session
 	case jwt.Outcome == Valid:
 		if session.Outcome == Valid && session.User != "" && session.User != jwt.User {
-			return Credential{Outcome: Invalid, Reason: ConflictingCredentials}
+			return Credential{Outcome: Invalid, Reason: ConflictingCredentials, Cookie: jwt.Cookie}
 		}
 		return jwt
 	case session.Outcome == Valid, session.Outcome == Unknown:
