@@ -136,8 +136,14 @@ func (s *Service) tradeSession(w http.ResponseWriter, r *http.Request, m mint, s
 		return "error", p
 	}
 	done, p := s.familyOf(r, m, shown)
-	if p != nil {
+	switch {
+	case p != nil:
 		return "unavailable", p
+	case done.Outcome == store.Revoked:
+		if p := s.endDistrusted(w, r, m, shown); p != nil {
+			return "unavailable", p
+		}
+		return sessionRefused(legacy.ErrInvalid)
 	}
 	if err := s.outlived(r, m, shown, done.Family); err != nil {
 		return sessionRefused(err)
@@ -159,7 +165,7 @@ const exchangeTries = 4
 // familyOf finds the family that a session has become, or makes it. Its first token comes of the cookie, so that all
 // exchanges of one session meet there: the first makes the family and spends that token; one inside the retry window gets
 // the same successor, as any refresh does; a later one ends the family, which may be in other hands by now, and makes
-// the next.
+// the next. The outcome is [store.Revoked] where a document has revoked the family: then there is no next.
 func (s *Service) familyOf(r *http.Request, m mint, shown shownSession) (store.RotateResult, *Problem) {
 	first := store.DeriveToken(shown.cookie, m.doc.Header.Issuer)
 	owner := m.owner(shown.user())
@@ -171,6 +177,11 @@ func (s *Service) familyOf(r *http.Request, m mint, shown shownSession) (store.R
 		alive := done.Outcome == store.Rotated || done.Outcome == store.Retried
 		if alive && done.Family.Subject == shown.User {
 			return done, nil
+		}
+		if done.Outcome == store.Revoked {
+			if bad, p := s.distrusted(r.Context(), m.doc, m.now, done.Family); p != nil || bad {
+				return done, p
+			}
 		}
 		if alive { // the application gave the session to another user and kept its id
 			if _, err := s.Sessions.RevokeSession(r.Context(), store.Revoke{SessionID: done.Family.SessionID, Now: m.now, Retention: m.doc.retention()}); err != nil {

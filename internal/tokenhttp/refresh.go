@@ -150,6 +150,8 @@ func (s *Service) trade(w http.ResponseWriter, r *http.Request, shown shownRefre
 	case store.Reused:
 		result, p := s.reuse(r, m, presented)
 		return s.orSession(w, r, m, shown.session, result, p)
+	case store.Revoked:
+		return s.revokedBeside(w, r, m, shown, seen.Family)
 	default:
 		result, p := refreshRefused(seen.Outcome)
 		return s.orSession(w, r, m, shown.session, result, p)

@@ -177,6 +177,11 @@ func (s *Service) recordOne(ctx context.Context, doc *Document, wanted snapshot.
 		ended = s.endUserSessions(bounded, doc, wanted) == nil
 		cancel()
 	}
+	if entry.Kind == revocation.Session {
+		if err := s.noteRevoked(ctx, doc, entry.Value); err != nil {
+			return 0, false, err
+		}
+	}
 	entry.Expires = s.kept(doc)
 	number, err = s.Sessions.Append(ctx, wanted.UID, entry)
 	if err == nil && ended && entry.Kind == revocation.User && doc.steer.Rules().EndsSession(s.Now()) {
@@ -191,9 +196,14 @@ func (s *Service) revokeAgain(ctx context.Context, doc *Document, wanted snapsho
 	return s.Sessions.Append(ctx, wanted.UID+"/sessions", revocation.Entry{Kind: revocation.User, Value: wanted.Value, Expires: s.kept(doc)})
 }
 
-// kept is until when an entry is kept that is written now.
+// kept is until when an entry is kept that is written now. While there are legacy sessions, that is for as long as one lives:
+// what has become of it is looked for when it is shown.
 func (s *Service) kept(doc *Document) time.Time {
-	return doc.retention().From(s.Now(), s.ledger.last()).Add(revocationMemory)
+	memory := revocationMemory
+	if doc.steer.Rules().EndsSession(s.Now()) {
+		memory = max(memory, doc.steer.SessionLife())
+	}
+	return doc.retention().From(s.Now(), s.ledger.last()).Add(memory)
 }
 
 // entryOf reads what is revoked. A user or all are revoked below the number that the entry gets.
