@@ -63,7 +63,8 @@ type AccessRule struct {
 	Roles []string `json:"roles,omitempty"`
 
 	// anonymous lets everybody in. Who has a good credential is told to the
-	// application; a bad one is refused.
+	// application. A bad one in a header is refused; one that only came in a cookie
+	// counts as none.
 	// +optional
 	Anonymous bool `json:"anonymous,omitempty"`
 }
@@ -142,7 +143,7 @@ type TokenHeader struct {
 	Name string `json:"name"`
 
 	// scheme is what stands before the token and a space, such as Bearer. Default:
-	// nothing.
+	// Bearer in the header Authorization, nothing in others.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32

@@ -52,6 +52,9 @@ func compile(p snapshot.AccessPolicy) *access {
 		a.Rules = append(a.Rules, rule)
 	}
 	for _, s := range p.Sources {
+		if s.Scheme == "" && strings.EqualFold(s.Header, "Authorization") {
+			s.Scheme = "Bearer" // its values always have a scheme (RFC 9110, section 11.6.2)
+		}
 		a.sources = append(a.sources, source{header: strings.ToLower(s.Header), scheme: s.Scheme, cookie: s.Cookie, rejectForeign: s.RejectForeign})
 	}
 	for _, h := range p.Headers {

@@ -42,7 +42,8 @@ type AccessRule struct {
 	Methods []string `json:"methods,omitempty"`
 	// Roles are those of which a user must have one; empty: any user will do.
 	Roles []string `json:"roles,omitempty"`
-	// Anonymous lets everybody through. Who has a good credential is told to the application; a bad one is refused.
+	// Anonymous lets everybody through. Who has a good credential is told to the application. A bad one in a header is
+	// refused; one in a cookie only counts as none.
 	Anonymous bool `json:"anonymous,omitempty"`
 }
 
@@ -54,7 +55,8 @@ const (
 
 // TokenSource is one place of a request: exactly one of Header and Cookie is set.
 type TokenSource struct {
-	// Header is a header's name; Scheme is what stands before the token ("Bearer"), empty for nothing.
+	// Header is a header's name; Scheme is what stands before the token ("Bearer"), empty for nothing, which
+	// in the header Authorization means "Bearer".
 	Header string `json:"header,omitempty"`
 	Scheme string `json:"scheme,omitempty"`
 	// Cookie is a cookie's name.
