@@ -16,7 +16,8 @@ import (
 const (
 	// crowd is how many distinct users a value must have before anybody is told of it: behind each line are many.
 	crowd = 10
-	// censusLines is how many values of one kind are counted in a window.
+	// censusLines is how many values of one kind are told of. Twice as many are counted in a window: those that are not told
+	// of yet have room to show how frequent they are.
 	censusLines = 64
 	// censusWindow is how long one count lasts. The last whole one and the one that runs are told of together: a day or
 	// two, so that who has stopped using sessions is forgotten.
@@ -47,6 +48,7 @@ type censusCount struct {
 
 type censusEntry struct {
 	requests uint64
+	debt     uint64 // requests of those that had the line before: they count for who keeps it, and are not told
 	users    [crowd]uint64
 	distinct int
 }
@@ -86,29 +88,53 @@ func (c *census) saw(user, role string, q question) {
 	count(c.current.roles, role, who)
 }
 
-// count adds to a value. A new value takes the place of the rarest one that few users have; if there is none, it is not
-// counted. So nobody can push out what many use by making up values.
+// count adds to a value. Of the values that many use, the most frequent censusLines are safe: nobody pushes them out by
+// making up values. For the other places a new value takes that of the rarest one, and its requests as a debt (the
+// space-saving algorithm of Metwally and others, 2005): so what keeps coming gets a line, however the lines were filled.
 func count(lines map[string]*censusEntry, value string, who uint64) {
 	e, found := lines[value]
 	if !found {
-		if len(lines) >= censusLines {
-			rarest := ""
-			for candidate, c := range lines {
-				if c.distinct < crowd && (rarest == "" || c.requests < lines[rarest].requests) {
-					rarest = candidate
-				}
-			}
-			if _, there := lines[rarest]; !there || lines[rarest].distinct >= crowd {
-				return
-			}
+		e = &censusEntry{}
+		if len(lines) >= 2*censusLines {
+			rarest := rarest(lines)
+			e.debt = lines[rarest].weight()
 			delete(lines, rarest)
 		}
-		e = &censusEntry{}
 		lines[value] = e
 	}
 	e.requests++
 	e.add(who)
 }
+
+// rarest is the value with the fewest requests among those that are not safe.
+func rarest(lines map[string]*censusEntry) string {
+	safe := make([]uint64, 0, len(lines))
+	for _, e := range lines {
+		if e.distinct >= crowd {
+			safe = append(safe, e.requests)
+		}
+	}
+	least := uint64(0) // requests from which on a value that many use is safe
+	if slices.Sort(safe); len(safe) > censusLines {
+		least = safe[len(safe)-censusLines]
+	}
+	found := ""
+	for value, e := range lines {
+		if (e.distinct < crowd || e.requests < least) && (found == "" || e.weight() < lines[found].weight()) {
+			found = value
+		}
+	}
+	if found == "" { // they all come as often as the last that is safe
+		for value, e := range lines {
+			if found == "" || e.requests < lines[found].requests {
+				found = value
+			}
+		}
+	}
+	return found
+}
+
+func (e *censusEntry) weight() uint64 { return e.requests + e.debt }
 
 func (e *censusEntry) add(who uint64) {
 	if e.distinct < crowd && !slices.Contains(e.users[:e.distinct], who) {
@@ -157,7 +183,7 @@ func told(last, current map[string]*censusEntry) []CensusLine {
 	slices.SortFunc(all, func(a, b CensusLine) int {
 		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Value, b.Value))
 	})
-	return all
+	return all[:min(len(all), censusLines)]
 }
 
 func (a *Authorizer) serveCensus(w http.ResponseWriter, _ *http.Request) {
