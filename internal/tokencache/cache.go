@@ -25,7 +25,7 @@ type Cache struct {
 	parts  [shards]shard
 	// refused is of this verifier alone: [Next] takes none over.
 	refused refusals
-	counts *counts // shared with the caches before and after
+	counts  *counts // shared with the caches before and after
 }
 
 // Stats are figures of a cache. The counters go on over [Next].
