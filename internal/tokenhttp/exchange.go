@@ -148,6 +148,9 @@ func (s *Service) tradeSession(w http.ResponseWriter, r *http.Request, m mint, s
 	if err := s.outlived(r, m, shown, done.Family); err != nil {
 		return sessionRefused(err)
 	}
+	if err := s.noteAlive(r.Context(), m, shown); err != nil {
+		return "unavailable", s.storeFailed("acquaint", err)
+	}
 	access, p := s.sign(m, shown.user(), done.Family.SessionID)
 	if p != nil {
 		return "error", p // within the retry window the same exchange finds the same family

@@ -185,6 +185,14 @@ func (s *Service) rotate(w http.ResponseWriter, r *http.Request, m mint, present
 		result, p := refreshRefused(store.Expired)
 		return s.orSession(w, r, whole, beside.cookie, result, p)
 	}
+	early, err := s.endedEarly(r.Context(), m, family, beside)
+	if err != nil {
+		return "unavailable", s.storeFailed("acquaint", err)
+	}
+	if early {
+		s.abandon(r, m, store.Created{Family: family})
+		return refreshRefused(store.Expired)
+	}
 	user, err := s.lookup(r.Context(), m, family.Owner, beside)
 	switch {
 	case errors.Is(err, identity.ErrGone):
