@@ -199,7 +199,7 @@ type LegacyRedis struct {
 
 	// userIndex is the key of the set of a user's sessions; {user} stands for the
 	// user. Without it the sessions of a user cannot be found, and revoking a user
-	// ends those that Keyturn sees.
+	// ends those that became logins, once shown.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
