@@ -164,8 +164,11 @@ func (t *tally) until(now *tally) (sample rollout.Sample, sessions, tokens uint6
 	return sample, sessions, tokens
 }
 
+// difference has never more failures than events: a replica counts the two one after the other, and a status may be read in
+// between.
 func difference(before, now snapshot.EventCounts) rollout.Counts {
-	return rollout.Counts{Events: now.Events - before.Events, Failures: now.Failures - before.Failures}
+	events := now.Events - before.Events
+	return rollout.Counts{Events: events, Failures: min(now.Failures-before.Failures, events)}
 }
 
 func differences(before, now snapshot.EventSides) rollout.Sides {

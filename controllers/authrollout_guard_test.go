@@ -86,9 +86,35 @@ func TestDifferencesOfSides(t *testing.T) {
 	if diff := cmp.Diff(want, until(snapshot.RolloutCounts{Slow: sides(1), Logins: sides(2)}, snapshot.RolloutCounts{Slow: sides(3), Logins: sides(5)})); diff != "" {
 		t.Error(diff)
 	}
+	torn := snapshot.RolloutCounts{Cohort: snapshot.EventCounts{Events: 10, Failures: 5}}
+	if got := until(snapshot.RolloutCounts{Cohort: snapshot.EventCounts{Events: 10, Failures: 4}}, torn).Cohort; got != (rollout.Counts{}) {
+		t.Errorf("more failures than events: %+v", got)
+	}
 	for name, now := range map[string]snapshot.RolloutCounts{"slow": {Slow: sides(1), Logins: sides(9)}, "logins": {Slow: sides(9), Logins: sides(1)}} {
 		if got := until(snapshot.RolloutCounts{Slow: sides(2), Logins: sides(2)}, now); got != (rollout.Sample{}) {
 			t.Errorf("%s went back: %+v", name, got)
+		}
+	}
+}
+
+// At 100 % without anything to compare with, the status says so, until there is a baseline or a judgement fails.
+func TestNoBaselineInWords(t *testing.T) {
+	for _, row := range []struct {
+		state  rollout.State
+		want   string
+		reason string
+	}{
+		{rollout.State{Percent: 100}, "NoBaseline 0/500", keyturnv1alpha1.ReasonNoBaseline},
+		{rollout.State{Percent: 100, Gathered: rollout.Sample{Cohort: rollout.Counts{Events: 20}}}, "NoBaseline 20/500", keyturnv1alpha1.ReasonNoBaseline},
+		{rollout.State{Percent: 100, Failures: 1}, "Failing 1/3", keyturnv1alpha1.ReasonGuardFailed},
+		{rollout.State{Percent: 50}, "Gathering 0/500", keyturnv1alpha1.ReasonTooFewSamples},
+		{rollout.State{Percent: 100, Passed: true, Baseline: rollout.Baseline{Events: rollout.Counts{Events: 500}}}, "Passed", keyturnv1alpha1.ReasonAsExpected},
+	} {
+		aro := &keyturnv1alpha1.AuthRollout{Spec: keyturnv1alpha1.AuthRolloutSpec{Guard: keyturnv1alpha1.GuardSpec{MinSamples: 500, ConsecutiveFailures: 3}}}
+		s := &rolloutStep{aro: aro, conds: conditions{&aro.Status.Conditions, 1}, decision: rollout.Decision{State: row.state}}
+		guardCondition(s)
+		if got := guardInWords(s); got != row.want || aro.Status.Conditions[0].Reason != row.reason {
+			t.Errorf("%+v: %q, %+v", row.state, got, aro.Status.Conditions)
 		}
 	}
 }

@@ -27,6 +27,8 @@ type inDocuments struct {
 	believed bool
 	// others: they carry a rollout, of whatever name, or cannot be read.
 	others bool
+	// sunset: one that names it has the sunset reached.
+	sunset bool
 }
 
 // trust tells whether a stored document is as it was written; known whether anybody can tell.
@@ -85,6 +87,7 @@ func (b *base) rolloutInDocuments(ctx context.Context, tsvc *keyturnv1alpha1.Tok
 			continue
 		}
 		named = append(named, says)
+		found.sunset = found.sunset || says.SunsetReached
 		if ours && !found.believed {
 			found.rollout, found.believed = says, true
 		}
@@ -161,7 +164,9 @@ func (r *authRolloutReconciler) recoverStatus(ctx context.Context, s *rolloutSte
 }
 
 // begun is a rollout as documents are made of it. Without a state it has not begun, and is not in them; unless they name
-// it, whose status was lost, or it comes after another one: then they must not let go of the sessions meanwhile.
+// it, whose status was lost, or it comes after another one: then they must not let go of the sessions meanwhile. What
+// documents that are not believed say of it stays too: replicas work with it already, to write 0 % would move users, and a
+// sunset that any of them has never goes back.
 func (r *tokenServiceReconciler) begun(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, aro *keyturnv1alpha1.AuthRollout) (*keyturnv1alpha1.AuthRollout, error) {
 	if aro.Status.State != nil {
 		return aro, nil
@@ -171,9 +176,14 @@ func (r *tokenServiceReconciler) begun(ctx context.Context, tsvc *keyturnv1alpha
 		return aro, err
 	}
 	aro = aro.DeepCopy()
-	if found.believed {
+	switch {
+	case found.believed:
 		takeOver(aro, found.rollout, r.now())
-	} else {
+	case found.rollout != nil:
+		kept := *found.rollout
+		kept.SunsetReached = found.sunset
+		takeOver(aro, &kept, r.now())
+	default:
 		aro.Status.State = &keyturnv1alpha1.RolloutState{}
 	}
 	return aro, nil

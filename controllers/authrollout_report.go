@@ -20,7 +20,8 @@ const (
 	reportForPrograms = "report.json"
 )
 
-// rolloutReport is report.json: how the sessions ended. It is made of the object alone, so any manager makes the same of it.
+// rolloutReport is report.json: how the sessions ended. It is made of the object alone, dates and steps
+// from its spec and the rest from its status, so any manager makes the same of it.
 type rolloutReport struct {
 	Format       string    `json:"format"`
 	Namespace    string    `json:"namespace"`

@@ -90,6 +90,8 @@ func guardInWords(s *rolloutStep) string {
 		return "RolledBack"
 	case state.Failures > 0 || state.LoginFailures > 0:
 		return fmt.Sprintf("Failing %d/%d", max(state.Failures, state.LoginFailures), guard.ConsecutiveFailures)
+	case state.NoBaseline(rolloutPolicy(&s.aro.Spec).Guard):
+		return fmt.Sprintf("NoBaseline %d/%d", state.Gathered.Cohort.Events, guard.MinSamples)
 	case state.Passed:
 		return "Passed"
 	}
@@ -153,6 +155,10 @@ func guardCondition(s *rolloutStep) {
 			state.Rollback.At.UTC().Format(time.RFC3339), evidence(state.Rollback.Cause, state.Rollback.Sample, guard))
 	case state.Failures > 0 || state.LoginFailures > 0:
 		s.conds.bad(kind, keyturnv1alpha1.ReasonGuardFailed, "%d of %d judgements in a row failed: %s", max(state.Failures, state.LoginFailures), guard.ConsecutiveFailures, evidence(state.Cause, state.Judged, guard))
+	case state.NoBaseline(rolloutPolicy(&s.aro.Spec).Guard):
+		s.conds.set(kind, metav1.ConditionUnknown, keyturnv1alpha1.ReasonNoBaseline,
+			"everybody is in the cohort, and no earlier step is known to compare it with: until %d events (%d so far) keep the limits, at most guard.maxIncrease of them may fail, "+
+				"and slow ones and forced logins are not judged; what keeps the limits is compared with from then on", guard.MinSamples, state.Gathered.Cohort.Events)
 	case state.Passed:
 		s.conds.good(kind, keyturnv1alpha1.ReasonAsExpected, "%s", compared(state.Judged))
 	default:

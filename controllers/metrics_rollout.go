@@ -26,7 +26,7 @@ func newRolloutMetrics(registry prometheus.Registerer, gauge func(name, help str
 		position:      gauge("keyturn_rollout_step", "Steps taken."),
 		since:         gauge("keyturn_rollout_since_timestamp_seconds", "When this percentage came into force."),
 		legacy:        gauge("keyturn_rollout_legacy_ratio", "Share of the requests of the last day that a legacy session authorized; absent until there was one."),
-		failures:      gauge("keyturn_rollout_guard_failures", "Judgements of the guard that failed in a row."),
+		failures:      gauge("keyturn_rollout_guard_failures", "Judgements of the guard that failed in a row; 0 at 0 % and after the sunset, where nothing is taken back."),
 		sunset:        gauge("keyturn_rollout_sunset_timestamp_seconds", "When the legacy sessions end at the earliest, or ended; absent without a sunset."),
 		stage:         gauge("keyturn_rollout_stage", "1 for the stage that the rollout is in, else 0.", "stage"),
 		condition:     gauge("keyturn_rollout_condition", "1 while the condition is True, else 0.", "condition"),
@@ -55,7 +55,7 @@ var (
 		keyturnv1alpha1.ReasonCoolingDown, keyturnv1alpha1.ReasonGuardFailed, keyturnv1alpha1.ReasonUnevenSplit, keyturnv1alpha1.ReasonComplete,
 		keyturnv1alpha1.ReasonSunsetReached,
 	}
-	rolloutGuards = []string{"Passed", "Failing", "Gathering", "NoData", "UnevenSplit", "RolledBack", "Ended"}
+	rolloutGuards = []string{"Passed", "Failing", "Gathering", "NoBaseline", "NoData", "UnevenSplit", "RolledBack", "Ended"}
 	sunsetWaits   = []string{string(rollout.LegacyTraffic), string(rollout.NoCensus), string(rollout.Paused)}
 )
 
@@ -80,7 +80,11 @@ func (m *rolloutMetrics) observe(aro *keyturnv1alpha1.AuthRollout) {
 	at := prometheus.Labels{"namespace": aro.Namespace, "name": aro.Name}
 	m.percent.With(at).Set(float64(status.State.Percent))
 	m.position.With(at).Set(float64(status.State.Position))
-	m.failures.With(at).Set(float64(max(status.State.Failures, status.State.LoginFailures)))
+	failures := max(status.State.Failures, status.State.LoginFailures)
+	if status.State.Percent == 0 || !status.SunsetReachedTime.IsZero() {
+		failures = 0
+	}
+	m.failures.With(at).Set(float64(failures))
 	instant(m.since, status.State.Since.Time, aro.Namespace, aro.Name)
 	end := status.SunsetReachedTime.Time
 	if end.IsZero() && aro.Spec.Sunset != nil {

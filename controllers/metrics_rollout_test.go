@@ -2,9 +2,11 @@ package controllers
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -69,6 +71,30 @@ func TestRolloutWords(t *testing.T) {
 	for reason := range advice {
 		if reason != "" && !known[string(reason)] {
 			t.Errorf("keyturn_rollout_waiting does not know %s", reason)
+		}
+	}
+}
+
+// TestRolloutFailuresMetric: nothing would be taken back at 0 % and after the sunset, so nobody is told that it will.
+func TestRolloutFailuresMetric(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m := newRolloutMetrics(registry, func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, append([]string{"namespace", "name"}, labels...))
+	})
+	for _, row := range []struct {
+		percent int32
+		ended   bool
+		want    float64
+	}{{10, false, 2}, {0, false, 0}, {100, true, 0}} {
+		aro := &keyturnv1alpha1.AuthRollout{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "web"}}
+		aro.Status.State = &keyturnv1alpha1.RolloutState{Percent: row.percent, Failures: 1, LoginFailures: 2}
+		if row.ended {
+			aro.Status.SunsetReachedTime = metav1.Time{Time: time.Unix(1e9, 0)}
+		}
+		m.observe(aro)
+		var got dto.Metric
+		if err := m.failures.WithLabelValues("demo", "web").Write(&got); err != nil || got.GetGauge().GetValue() != row.want {
+			t.Errorf("%+v: %v, %v", row, got.GetGauge(), err)
 		}
 	}
 }

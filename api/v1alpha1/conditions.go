@@ -184,6 +184,7 @@ const (
 	ReasonPaused                 = "Paused"
 	ReasonBaking                 = "Baking"
 	ReasonTooFewSamples          = "TooFewSamples"
+	ReasonNoBaseline             = "NoBaseline"
 	ReasonNoData                 = "NoData"
 	ReasonAwaitingApproval       = "AwaitingApproval"
 	ReasonCoolingDown            = "CoolingDown"

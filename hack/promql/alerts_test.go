@@ -104,6 +104,7 @@ var rows = []row{
 	{"a status was lost", `keyturn_rollout_changes_total{namespace="demo",name="web",change="Recovered"} 0x100 1x140`, map[string]string{"KeyturnRolloutRecovered": "demo"}},
 	{"the guard fails", `keyturn_rollout_guard_failures{namespace="demo",name="web"} 0x100 1x140`, map[string]string{"KeyturnRolloutGuardFailing": "demo"}},
 	{"no data", `keyturn_rollout_guard{namespace="demo",name="web",state="NoData"} 0x50 1x190`, map[string]string{"KeyturnRolloutNoData": "demo"}},
+	{"no baseline", `keyturn_rollout_guard{namespace="demo",name="web",state="NoBaseline"} 0x50 1x190`, map[string]string{"KeyturnRolloutNoBaseline": "demo"}},
 	{"a step is not everywhere", `keyturn_rollout_replicas_loaded{namespace="demo",name="web"} 3x100 2x140`, map[string]string{"KeyturnRolloutReplicasLagging": "demo"}},
 	{"held", `keyturn_rollout_waiting{namespace="demo",name="web",reason="Held"} 0x10 1x230`, map[string]string{"KeyturnRolloutStuck": "demo"}},
 	{"nobody approves", `keyturn_rollout_waiting{namespace="demo",name="web",reason="AwaitingApproval"} 1x240`, map[string]string{"KeyturnRolloutStuck": "demo"}},

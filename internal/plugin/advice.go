@@ -46,6 +46,7 @@ var advices = map[string]string{
 	v1alpha1.ReasonTokenServiceNotFound:   "create the named TokenService, or name another: kubectl -n NS get tsvc",
 	v1alpha1.ReasonConflicted:             "delete the one that is not wanted, or let it name something else: kubectl -n NS get KIND --sort-by=.metadata.creationTimestamp",
 	v1alpha1.ReasonNoData:                 "nothing moves until the counters can be read: kubectl -n NS describe pod POD",
+	v1alpha1.ReasonNoBaseline:             "wait: the guard judges by absolute limits until it has counted enough; lower spec.guard.minSamples if it never will: kubectl -n NS edit aro NAME",
 	v1alpha1.ReasonTooFewSamples:          "wait: the guard has not had enough events; lower spec.guard.minSamples if there never will be: kubectl -n NS edit aro NAME",
 	v1alpha1.ReasonGuardFailed:            "look at the errors of users with tokens; after some more judgements the step is taken back: kubectl keyturn rollout status NAME -n NS",
 	v1alpha1.ReasonRolledBack:             "mend the cause, then go on: kubectl keyturn rollout resume NAME -n NS",

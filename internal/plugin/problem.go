@@ -114,7 +114,7 @@ func fine(c *metav1.Condition) bool {
 	if slices.Contains(negative, c.Type) {
 		return c.Status == metav1.ConditionFalse
 	}
-	young := c.Type == v1alpha1.ConditionGuardPassing && c.Reason == v1alpha1.ReasonTooFewSamples
+	young := c.Type == v1alpha1.ConditionGuardPassing && (c.Reason == v1alpha1.ReasonTooFewSamples || c.Reason == v1alpha1.ReasonNoBaseline)
 	untried := c.Type == v1alpha1.ConditionEnforced && (c.Reason == v1alpha1.ReasonNotProbed || c.Reason == v1alpha1.ReasonAuditOnly)
 	return c.Status == metav1.ConditionTrue || young || untried || slices.Contains(neutral, c.Type)
 }
