@@ -38,7 +38,7 @@ func legacyDocument(revision int64, change ...func(*snapshot.Rollout)) snapshot.
 	doc := document(revision, revision, signingKeys()[0])
 	doc.AccessCookie = snapshot.AccessCookie
 	doc.Rollout = &snapshot.Rollout{
-		Name: "shop/move", Cookie: legacyName, Salt: "s", Percent: 50, Watched: 50, Include: []string{"ann"}, Exclude: []string{"bob"},
+		Name: "shop/move", Cookie: legacyName, Salt: "salt10", Percent: 50, Watched: 50, // ann is in the cohort, bob is not
 		Link: "https://example.test/move", MaxSessionLife: snapshot.Duration(24 * time.Hour),
 	}
 	for _, f := range change {

@@ -26,7 +26,7 @@ func (f slowFeed) Ask(ctx context.Context, cookie secret.Text) (feed.SessionAnsw
 // A decision is slow by what it really took, the question about a session included, and on its user's side.
 func TestSlowDecisions(t *testing.T) {
 	w := newLegacyWorld(t, func(r *snapshot.Rollout) {
-		r.SlowAfter, r.Include, r.Exclude = snapshot.Duration(250*time.Millisecond), []string{"ann"}, []string{"bob"}
+		r.SlowAfter = snapshot.Duration(250 * time.Millisecond)
 	})
 	now := time.Now()
 	w.now = func() time.Time { return now }
