@@ -59,6 +59,7 @@ func TestLegacySessions(t *testing.T) {
 	}
 	var revoked atomic.Int32
 	app := oldApplication(t, &revoked)
+	doc.Identity[0].SubjectPrefix = "staff:" // or it could have a user of the same name as the application
 	doc.Rollout = &snapshot.Rollout{Name: "shop/walk", Cookie: "sid", Salt: "salt", Percent: 100, Watched: 100, MaxSessionLife: snapshot.Duration(time.Hour)}
 	doc.Legacy = &snapshot.Legacy{SubjectPrefix: "shop:", Validator: snapshot.LegacyValidator{HTTP: &snapshot.LegacyWebhook{URL: app + "/introspect"}},
 		Revoker: &snapshot.LegacyRevoker{HTTP: &snapshot.LegacyWebhook{URL: app + "/revoke"}}}
