@@ -57,6 +57,7 @@ keyturn_rollout_changes_total{namespace="demo",name="web",change="RolledBack"} 0
 keyturn_rollout_changes_total{namespace="demo",name="web",change="Recovered"} 0x240
 keyturn_rollout_guard_failures{namespace="demo",name="web"} 0x240
 keyturn_rollout_guard{namespace="demo",name="web",state="NoData"} 0x240
+keyturn_rollout_guard{namespace="demo",name="web",state="NoBaseline"} 0x240
 keyturn_rollout_guard{namespace="demo",name="web",state="Passed"} 1x240
 keyturn_rollout_replicas{namespace="demo",name="web"} 3x240
 keyturn_rollout_replicas_loaded{namespace="demo",name="web"} 3x240
