@@ -51,8 +51,9 @@ type LegacySpec struct {
 	Issuer *LegacyWebhook `json:"issuer,omitempty"`
 
 	// revoker ends sessions at a logout and when a user is revoked. Without it
-	// Keyturn refuses the cookie by its hash, and the application goes on knowing
-	// the session.
+	// a logout makes Keyturn refuse the cookie by its hash, and the application
+	// goes on knowing the session; the sessions of a revoked user that never
+	// became a login are not found.
 	// +optional
 	Revoker *LegacyRevoker `json:"revoker,omitempty"`
 

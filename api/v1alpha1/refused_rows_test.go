@@ -71,6 +71,7 @@ var tokenPolicyRefusals = []refusal{
 	{"claim that begins with a digit", `{claims: {allow: [1st]}}`, "begins with a letter or _"},
 	{"empty claim", `{claims: {allow: [""]}}`, "at least 1 chars long"},
 	{"twice the same claim", `{claims: {allow: [role, role]}}`, "Duplicate value"},
+	{"the same claim in capitals", `{claims: {allow: [role, Role]}}`, "differ in upper and lower case only"},
 	{"17 claims", `{claims: {allow: [c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17]}}`, "must have at most 16 items"},
 	{"claims too small", `{claims: {maxBytes: 63}}`, "greater than or equal to 64"},
 	{"claims too large", `{claims: {maxBytes: 4097}}`, "less than or equal to 4096"},

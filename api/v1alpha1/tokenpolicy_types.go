@@ -82,6 +82,7 @@ type ClaimsSpec struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b.lowerAscii() == a.lowerAscii()))",message="two claims differ in upper and lower case only, which some readers of tokens do not tell apart: keep one of them"
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Za-z_][A-Za-z0-9_.:/-]*$')",message="a claim's name begins with a letter or _ and has letters, digits and _ . : / - only, such as role or https://example.com/team: rename it"
 	// +kubebuilder:validation:items:XValidation:rule="!(self.lowerAscii() in ['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti', 'sid', 'client_id', 'azp', 'typ', 'alg', 'kid', 'crit', 'cnf', 'act', 'may_act', 'scope', 'nonce', 'auth_time', 'acr', 'amr', 'at_hash', 'c_hash', 's_hash', 'events', 'token_use', 'token_type'])",message="this claim belongs to the token protocol and cannot come from an identity source: remove it from claims.allow, or give the claim another name"
 	Allow []string `json:"allow,omitzero"`
