@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 least=95.0
-core=(browser certificate extauthz identity keys legacy policy revocation rollout token tokenhttp)
+core=(browser certificate checkwire extauthz identity keys legacy policy probe revocation rollout steering token tokencache tokenhttp)
 profile=$(mktemp)
 trap 'rm -f "$profile"' EXIT
 
