@@ -6,7 +6,7 @@ export GOFLAGS ?= -buildvcs=false
 LDFLAGS     := -X main.version=$(VERSION)
 GO_PACKAGES := ./...
 # Tests that bring up a cluster each take cores and seconds: two packages at a time.
-TEST_FLAGS  ?= -p 2 -timeout 20m
+TEST_FLAGS  ?= -p 2 -timeout 40m
 SOAK_FLAGS  ?= -p 1 -timeout 120m -v
 
 .DEFAULT_GOAL := help
