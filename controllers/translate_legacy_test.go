@@ -54,7 +54,8 @@ func TestStrangePrefix(t *testing.T) {
 		{"shop:", []string{"shop:"}, ""},
 		{"shop:", []string{"staff:", "shop:", "corp:"}, ""},
 		{"shop:", []string{"staff:", "corp:"}, ""},
-		{"", []string{"staff:"}, "0"},
+		{"", []string{"staff:"}, ""}, // whole subjects
+		{"", []string{"staff:", "corp:"}, ""},
 		{"shop:", []string{""}, "0"},
 		{"staff:x", []string{"corp:", "staff:"}, "1"},
 		{"st", []string{"corp:", "guest:", "staff:"}, "2"},

@@ -192,12 +192,13 @@ func watched(aro *keyturnv1alpha1.AuthRollout) int {
 }
 
 // strangePrefix says which source's users a session of the application could be taken for; empty: none. The application's
-// users are usually those of a source: then both have the same prefix, and no other begins as it does.
+// users are usually those of a source: then both have the same prefix, and no other begins as it does. Without a prefix the
+// application answers whole subjects, of whichever source, and is trusted with that.
 func strangePrefix(aro *keyturnv1alpha1.AuthRollout, tsvc *keyturnv1alpha1.TokenService) string {
 	ours := aro.Spec.Legacy.SubjectPrefix
 	for _, source := range tsvc.Spec.Identity {
 		theirs := source.SubjectPrefix
-		if ours != theirs && (strings.HasPrefix(ours, theirs) || strings.HasPrefix(theirs, ours)) {
+		if ours != "" && ours != theirs && (strings.HasPrefix(ours, theirs) || strings.HasPrefix(theirs, ours)) {
 			return source.Name
 		}
 	}

@@ -31,8 +31,9 @@ type LegacySpec struct {
 	// users in, so that a session and a token name one user. If no source does,
 	// it must not be the beginning of a source's prefix, nor begin with one, or a
 	// session could name a user of that source. Do not change it later: users
-	// would become other users. Default: empty, as a single source has it. At most
-	// 64 characters: letters, digits and . _ : / @ -
+	// would become other users. Default: empty, the application answers whole
+	// subjects, and may name a user of any source. At most 64 characters: letters,
+	// digits and . _ : / @ -
 	// +optional
 	// +kubebuilder:default=""
 	// +kubebuilder:validation:MaxLength=64

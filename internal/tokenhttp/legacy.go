@@ -82,8 +82,8 @@ func (d *Document) loadLegacy(b builder) (err error) {
 	if d.Legacy == nil {
 		return errors.New("there is a rollout, and legacy is missing: it says who knows the old sessions")
 	}
-	for _, source := range d.Identity {
-		if source.SubjectPrefix != d.Legacy.SubjectPrefix {
+	for _, source := range d.Identity { // without a prefix the application answers whole subjects, of whichever source
+		if d.Legacy.SubjectPrefix != "" && source.SubjectPrefix != d.Legacy.SubjectPrefix {
 			d.strangers = append(d.strangers, source.SubjectPrefix)
 		}
 	}

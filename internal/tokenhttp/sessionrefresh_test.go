@@ -154,7 +154,7 @@ func TestSessionsOfOtherSources(t *testing.T) {
 		{"shop:4711", "shop:", []string{"shop:", "staff:"}, true},
 		{"shop:4711", "shop:", []string{"staff:", "corp:"}, true},
 		{"4711", "", []string{"staff:", "shop:"}, true},
-		{"staff:bob", "", []string{"staff:", "shop:"}, false},
+		{"staff:bob", "", []string{"staff:", "shop:"}, true}, // whole subjects
 		{"shop:4711", "shop:", []string{""}, false},
 		{"staff:xy", "staff:x", []string{"staff:"}, false},
 	} {
