@@ -85,6 +85,8 @@ var startAPIServer = sync.OnceValue(func() error {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), keyturnv1alpha1.AddToScheme(scheme)); err != nil {
 		return err
 	}
+	// Nothing is deleted in the cluster that a test left behind: the default has addresses for 254 Services.
+	environment.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.0.0.0/16")
 	config, err := environment.Start()
 	if err != nil {
 		return fmt.Errorf("starting the API server: %w", err)
