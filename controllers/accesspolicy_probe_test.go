@@ -87,10 +87,16 @@ func probing(at string, interval time.Duration) func(*keyturnv1alpha1.AccessPoli
 // enforcedIs waits for the condition, and wants words in its message.
 func (w *world) enforcedIs(name string, status metav1.ConditionStatus, reason, words string) {
 	w.Helper()
-	c := w.accessSays(name, keyturnv1alpha1.ConditionEnforced, status, reason)
-	if !strings.Contains(c.Message, words) || strings.Contains(c.Message, "SECRET") {
-		w.Errorf("%s: %q, want %q", reason, c.Message, words)
-	}
+	w.eventually(reason+" with the words", func() string { // the verdict before may have had the same reason
+		c := w.accessSays(name, keyturnv1alpha1.ConditionEnforced, status, reason)
+		if strings.Contains(c.Message, "SECRET") {
+			w.Fatalf("%s: %q", reason, c.Message)
+		}
+		if !strings.Contains(c.Message, words) {
+			return c.Message
+		}
+		return ""
+	})
 }
 
 // TestProbes follows a policy through everything that an ingress can do.

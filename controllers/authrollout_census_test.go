@@ -172,6 +172,7 @@ func TestCensusInStatus(t *testing.T) {
 	if first.Replicas != "2/2" || len(first.Routes) != 1 || first.Routes[0].Requests != 60 {
 		t.Errorf("%+v", first)
 	}
+	w.polls(2) // what the step made due is over
 	w.fleet.tells(snapshot.Census{Since: w.clock.Now(), Requests: 50})
 	w.poke()
 	w.polls(2)

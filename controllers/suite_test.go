@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	if n, err := strconv.Atoi(flag.Lookup("test.parallel").Value.String()); err == nil {
 		// The tests wait for polls most of the time: a few more at once than there are cores.
-		_ = flag.Set("test.parallel", strconv.Itoa(max(n, 10)))
+		_ = flag.Set("test.parallel", strconv.Itoa(max(n, 6)))
 	}
 	code := m.Run()
 	if admin != nil {
