@@ -168,7 +168,7 @@ func (a *attack) keySecret(k *keys.Key) *corev1.Secret {
 
 // lastResort has a world of its own: it takes so many steps of the clock that earlier retired keys would expire.
 var lastResort = []damage{
-	{name: "active, standby and the issuer's document deleted", rotates: true, alone: true, event: "MaterialLost", do: func(a *attack) {
+	{name: "active, standby and the issuer's document deleted", rotates: true, event: "MaterialLost", do: func(a *attack) {
 		a.remove(a.keySecret(a.before.Standby()))
 		a.remove(a.keySecret(a.before.Active()))
 		a.remove(&corev1.Secret{ObjectMeta: a.meta(namesOf(a.service()).issuerSnapshot)})

@@ -16,8 +16,6 @@ type damage struct {
 	do   func(*attack)
 	// rotates: the damage takes a private half away, so that another key has to take over.
 	rotates bool
-	// alone: no other damage has left a key that retires, so the clock may go on all the while.
-	alone bool
 	// event must have been recorded afterwards, if it is not empty.
 	event string
 }
@@ -62,9 +60,9 @@ func (w *world) inflict(d damage) {
 	defer w.fleet.report(w.T)
 	defer w.fleet.holds()
 	d.do(a)
-	looks, left := 0, damageMargin
+	left := damageMargin
 	w.eventually("repair", func() string {
-		if looks++; d.rotates && looks%4 == 0 && left > 0 && (d.alone || w.loadedByAll()) { // an heir settles for the clock margin before it signs
+		if d.rotates && left > 0 && w.heirSettles() {
 			w.step(10 * time.Second)
 			left -= 10 * time.Second
 		}
@@ -87,10 +85,14 @@ func (w *world) lasting(ring *keys.Ring) []string {
 	})
 }
 
-// loadedByAll tells that only the clock is waited for: on a busy machine keys that retired earlier would expire before the
-// repair is done, if it went on all the while.
-func (w *world) loadedByAll() bool {
-	return len(w.set().Status.Propagation.WaitingFor) == 0
+// heirSettles tells that the clock is waited for: a key is to sign once it has been published for the clock margin. Were the clock
+// moved without need, what is allowed for one repair would be used up before the heir is published, and keys that retired
+// earlier would expire.
+func (w *world) heirSettles() bool {
+	status := w.set().Status
+	next := status.NextTransition
+	signs := slices.ContainsFunc(status.Keys, func(k keyturnv1alpha1.KeyStatus) bool { return k.State == keyturnv1alpha1.KeyActive })
+	return !signs && next != nil && w.clock.Now().Before(next.NotBefore.Add(time.Second))
 }
 
 // unrepaired says what has not come back, apart from what a settled system has.
