@@ -62,7 +62,7 @@ func (w *world) inflict(d damage) {
 	d.do(a)
 	left := damageMargin
 	w.eventually("repair", func() string {
-		if d.rotates && left > 0 && w.heirSettles() {
+		if d.rotates && w.heirSettles(left) {
 			w.step(10 * time.Second)
 			left -= 10 * time.Second
 		}
@@ -85,14 +85,12 @@ func (w *world) lasting(ring *keys.Ring) []string {
 	})
 }
 
-// heirSettles tells that the clock is waited for: a key is to sign once it has been published for the clock margin. Were the clock
-// moved without need, what is allowed for one repair would be used up before the heir is published, and keys that retired
-// earlier would expire.
-func (w *world) heirSettles() bool {
-	status := w.set().Status
-	next := status.NextTransition
-	signs := slices.ContainsFunc(status.Keys, func(k keyturnv1alpha1.KeyStatus) bool { return k.State == keyturnv1alpha1.KeyActive })
-	return !signs && next != nil && w.clock.Now().Before(next.NotBefore.Add(time.Second))
+// heirSettles tells that the clock is waited for, and for less than the margin: a key is to sign once it has been published for a
+// while. Were the clock moved without need, what is allowed for one repair would be used up before the heir is published, and
+// keys that retired earlier would expire.
+func (w *world) heirSettles(margin time.Duration) bool {
+	next, now := w.set().Status.NextTransition, w.clock.Now()
+	return next != nil && next.To == keyturnv1alpha1.KeyActive && now.Before(next.NotBefore.Add(time.Second)) && next.NotBefore.Sub(now) < margin
 }
 
 // unrepaired says what has not come back, apart from what a settled system has.
