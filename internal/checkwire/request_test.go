@@ -2,8 +2,6 @@ package checkwire
 
 import (
 	"bytes"
-	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -13,136 +11,14 @@ import (
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protodesc"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/descriptorpb"
-	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/keyturn/keyturn/internal/deptest"
 )
 
 func TestDependencies(t *testing.T) { deptest.NoKubernetes(t) }
-
-// reading is what both readers are compared by.
-type reading struct {
-	Malformed                  bool
-	Method, Path, Host, Scheme string
-	Headers, Extensions        map[string]string
-	HeaderMap                  []Header
-}
-
-func ours(b []byte) reading {
-	var r Request
-	r.Read(bytes.Clone(b))
-	got := reading{Malformed: r.Malformed, Method: r.Method, Path: r.Path, Host: r.Host, Scheme: r.Scheme, Headers: map[string]string{}, Extensions: map[string]string{}, HeaderMap: r.HeaderMap}
-	for _, h := range r.Headers {
-		if _, twice := got.Headers[h.Name]; twice {
-			got.Headers["twice"] = h.Name
-		}
-		got.Headers[h.Name] = h.Value
-	}
-	for _, e := range r.extensions {
-		got.Extensions[e.Name] = r.Extension(e.Name)
-	}
-	return got
-}
-
-func theirs(m *auth.CheckRequest) reading {
-	http := m.GetAttributes().GetRequest().GetHttp()
-	want := reading{Method: http.GetMethod(), Path: http.GetPath(), Host: http.GetHost(), Scheme: http.GetScheme(), Headers: map[string]string{}, Extensions: map[string]string{}}
-	maps.Copy(want.Headers, http.GetHeaders())
-	maps.Copy(want.Extensions, m.GetAttributes().GetContextExtensions())
-	for _, h := range http.GetHeaderMap().GetHeaders() {
-		value := h.GetValue()
-		if len(h.GetRawValue()) > 0 {
-			value = string(h.GetRawValue())
-		}
-		want.HeaderMap = append(want.HeaderMap, Header{h.GetKey(), value})
-	}
-	return want
-}
-
-// excerpt is the schema with the fields that are read, and no others. It is made of the generated one, so a wrong number
-// in this package shows.
-var excerpt = func() protoreflect.MessageDescriptor {
-	kept := map[protoreflect.FullName][]protoreflect.Name{
-		"envoy.service.auth.v3.CheckRequest":                 {"attributes"},
-		"envoy.service.auth.v3.AttributeContext":             {"request", "context_extensions"},
-		"envoy.service.auth.v3.AttributeContext.Request":     {"http"},
-		"envoy.service.auth.v3.AttributeContext.HttpRequest": {"method", "path", "host", "scheme", "headers", "header_map"},
-		"envoy.config.core.v3.HeaderMap":                     {"headers"},
-		"envoy.config.core.v3.HeaderValue":                   {"key", "value", "raw_value"},
-	}
-	file := &descriptorpb.FileDescriptorProto{Name: proto.String("excerpt.proto"), Package: proto.String("excerpt"), Syntax: proto.String("proto3")}
-	flat := func(name string) string { return strings.ReplaceAll(strings.TrimPrefix(name, "."), ".", "_") }
-	for _, m := range []proto.Message{&auth.CheckRequest{}, &auth.AttributeContext{}, &auth.AttributeContext_Request{}, &auth.AttributeContext_HttpRequest{}, &core.HeaderMap{}, &core.HeaderValue{}} {
-		descriptor := m.ProtoReflect().Descriptor()
-		full := protodesc.ToDescriptorProto(descriptor)
-		message := &descriptorpb.DescriptorProto{Name: proto.String(flat(string(descriptor.FullName())))}
-		for _, name := range kept[descriptor.FullName()] {
-			for _, f := range full.GetField() {
-				if f.GetName() != string(name) {
-					continue
-				}
-				f.Options = nil
-				if f.TypeName != nil {
-					target := f.GetTypeName()
-					if entry, nested := strings.CutPrefix(target, "."+string(descriptor.FullName())+"."); nested && strings.HasSuffix(entry, "Entry") {
-						f.TypeName = proto.String(".excerpt." + message.GetName() + "." + entry)
-						for _, n := range full.GetNestedType() {
-							if n.GetName() == entry {
-								message.NestedType = append(message.NestedType, n)
-							}
-						}
-					} else {
-						f.TypeName = proto.String(".excerpt." + flat(target))
-					}
-				}
-				message.Field = append(message.Field, f)
-			}
-		}
-		file.MessageType = append(file.MessageType, message)
-	}
-	built, err := protodesc.NewFile(file, nil)
-	if err != nil {
-		panic(err)
-	}
-	return built.Messages().ByName("envoy_service_auth_v3_CheckRequest")
-}()
-
-// differs holds the reader against both others.
-func differs(b []byte) string {
-	got := ours(b)
-	var whole auth.CheckRequest
-	if proto.Unmarshal(b, &whole) == nil {
-		if diff := cmp.Diff(theirs(&whole), got); diff != "" {
-			return "the generated types (-) read otherwise: " + diff
-		}
-	}
-	partly := dynamicpb.NewMessage(excerpt)
-	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(b, partly); err != nil {
-		if !got.Malformed || got.Method+got.Path+got.Host+got.Scheme != "" || len(got.Headers)+len(got.Extensions)+len(got.HeaderMap) > 0 {
-			return fmt.Sprintf("protobuf refuses it (%v), and it was read as %+v", err, got)
-		}
-		return ""
-	}
-	again, err := proto.Marshal(partly)
-	if err != nil {
-		return err.Error()
-	}
-	whole.Reset()
-	if err := proto.Unmarshal(again, &whole); err != nil {
-		return err.Error()
-	}
-	if diff := cmp.Diff(theirs(&whole), got); diff != "" {
-		return "protobuf (-) reads otherwise: " + diff
-	}
-	return ""
-}
 
 func soak(small, full int) int {
 	if os.Getenv("KEYTURN_SOAK") == "1" {
@@ -261,24 +137,6 @@ func TestReadsAsProtobuf(t *testing.T) {
 	if malformed < 500 {
 		t.Errorf("only %d of the messages were malformed", malformed)
 	}
-}
-
-func FuzzRead(f *testing.F) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for range 20 {
-		b, err := proto.Marshal(message(r))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b)
-		f.Add(append(b, nested(r, odd(r))...))
-	}
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if problem := differs(b); problem != "" {
-			t.Fatal(problem)
-		}
-	})
 }
 
 func TestOneRequestAfterTheOther(t *testing.T) {
