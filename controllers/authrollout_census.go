@@ -3,14 +3,9 @@ package controllers
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"math"
-	"net"
-	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -39,25 +34,9 @@ type CensusReader interface {
 
 // Census returns what the pod answers, as [HTTPStatus.Read] does.
 func (h *HTTPStatus) Census(ctx context.Context, pod *corev1.Pod) (*snapshot.Census, error) {
-	if pod.Status.PodIP == "" {
-		return nil, fmt.Errorf("the pod has no address yet")
-	}
-	address := "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(portInternal)) + "/census"
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := h.client.Do(request)
-	if err != nil {
-		return nil, withoutAddress(err)
-	}
-	defer response.Body.Close() //nolint:errcheck // nothing is written
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it answers %s", response.Status)
-	}
 	var census snapshot.Census
-	if err := json.NewDecoder(io.LimitReader(response.Body, statusMaxBytes)).Decode(&census); err != nil {
-		return nil, fmt.Errorf("its census is no JSON of this version: %w", err)
+	if err := h.get(ctx, pod, "census", &census); err != nil {
+		return nil, err
 	}
 	if census.Instance != pod.Name {
 		return nil, fmt.Errorf("its address answers as %q", census.Instance)

@@ -71,30 +71,38 @@ func NewHTTPStatus() *HTTPStatus {
 
 // Read returns what the pod answers. An answer of another pod, which got the address meanwhile, is an error.
 func (h *HTTPStatus) Read(ctx context.Context, pod *corev1.Pod) (*snapshot.Status, error) {
-	if pod.Status.PodIP == "" {
-		return nil, fmt.Errorf("the pod has no address yet")
-	}
-	address := "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(portInternal)) + "/status"
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := h.client.Do(request)
-	if err != nil {
-		return nil, withoutAddress(err)
-	}
-	defer response.Body.Close() //nolint:errcheck // nothing is written
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it answers %s", response.Status)
-	}
 	var status snapshot.Status
-	if err := json.NewDecoder(io.LimitReader(response.Body, statusMaxBytes)).Decode(&status); err != nil {
-		return nil, fmt.Errorf("its status is no JSON of this version: %w", err)
+	if err := h.get(ctx, pod, "status", &status); err != nil {
+		return nil, err
 	}
 	if status.Instance != pod.Name {
 		return nil, fmt.Errorf("its address answers as %q", status.Instance)
 	}
 	return &status, nil
+}
+
+// get reads what the pod's internal port says at /what.
+func (h *HTTPStatus) get(ctx context.Context, pod *corev1.Pod, what string, into any) error {
+	if pod.Status.PodIP == "" {
+		return fmt.Errorf("the pod has no address yet")
+	}
+	address := "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(portInternal)) + "/" + what
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	response, err := h.client.Do(request)
+	if err != nil {
+		return withoutAddress(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // nothing is written
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("it answers %s", response.Status)
+	}
+	if err := json.NewDecoder(io.LimitReader(response.Body, statusMaxBytes)).Decode(into); err != nil {
+		return fmt.Errorf("its %s is no JSON of this version: %w", what, err)
+	}
+	return nil
 }
 
 // withoutAddress keeps what happened and drops the addresses: a port that differs each time would make each message,

@@ -59,5 +59,7 @@ func Configure(dir, recipe string, addresses Addresses) error {
 
 // Start runs the caddy at path with the configuration in dir and returns when it accepts connections on listen.
 func Start(ctx context.Context, path, dir, listen string) (*daemon.Server, error) {
-	return daemon.Start(ctx, dir, listen, path, "run", "--config", "Caddyfile", "--adapter", "caddyfile")
+	return daemon.Program{
+		Name: "caddy", Path: path, Args: []string{"run", "--config", "Caddyfile", "--adapter", "caddyfile"}, Dir: dir, Listen: listen,
+	}.Start(ctx)
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyturn/keyturn/hack/daemon"
 	"github.com/keyturn/keyturn/hack/nginx"
 	"github.com/keyturn/keyturn/hack/stage"
 )
@@ -73,7 +74,7 @@ func freeAddress(t *testing.T) string {
 }
 
 // serveRecipe starts nginx with the documented configuration and these edits.
-func serveRecipe(t *testing.T, listen, application string, edits ...string) *nginx.Server {
+func serveRecipe(t *testing.T, listen, application string, edits ...string) *daemon.Server {
 	t.Helper()
 	recipe, err := os.ReadFile(filepath.Join("..", "..", "docs", "ingress", "nginx.conf"))
 	if err != nil {

@@ -63,10 +63,11 @@ func Configure(dir, recipe, script string, addresses Addresses) error {
 
 // Start runs the haproxy at path with the configuration in dir and returns when it accepts connections on listen.
 func Start(ctx context.Context, path, dir, listen string) (*daemon.Server, error) {
+	program := daemon.Program{Name: "haproxy", Path: path, Args: []string{"-db", "-f", "haproxy.cfg"}, Dir: dir, Listen: listen}
 	// The program is in the cache with its libraries, if it is not installed: <cache>/haproxy/usr/sbin/haproxy.
 	root := filepath.Dir(filepath.Dir(filepath.Dir(path)))
 	if environment := debian.Environment(root); root != "/" && len(environment) > 0 {
-		return daemon.Start(ctx, dir, listen, "/usr/bin/env", append(environment, path, "-db", "-f", "haproxy.cfg")...)
+		program.Path, program.Args = "/usr/bin/env", append(append(environment, path), program.Args...)
 	}
-	return daemon.Start(ctx, dir, listen, path, "-db", "-f", "haproxy.cfg")
+	return program.Start(ctx)
 }

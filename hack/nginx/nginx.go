@@ -7,13 +7,12 @@ package nginx
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
+
+	"github.com/keyturn/keyturn/hack/daemon"
 )
 
 // Addresses are host:port of what nginx stands in front of and of nginx itself.
@@ -56,66 +55,11 @@ func Configure(dir, recipe string, addresses Addresses) error {
 	return os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(main), 0o600)
 }
 
-// Server is a running nginx.
-type Server struct {
-	cmd   *exec.Cmd
-	ended chan struct{} // closed when the process is gone
-}
-
-// Start runs the nginx at path with the configuration in dir and returns when it accepts connections on listen.
-// It ends with Stop, and with this process however that ends.
-func Start(ctx context.Context, path, dir, listen string) (*Server, error) {
-	log, err := os.OpenFile(filepath.Join(dir, "nginx.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close() //nolint:errcheck // the child has its own descriptor
-	cmd := exec.Command(path, "-p", dir, "-c", "nginx.conf", "-e", "stderr")
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start nginx: %w", err)
-	}
-	s := &Server{cmd: cmd, ended: make(chan struct{})}
-	go func() {
-		_ = cmd.Wait() // how it ended stands in its log
-		close(s.ended)
-	}()
-	if err := s.accepting(ctx, listen); err != nil {
-		s.Stop()
-		text, _ := os.ReadFile(filepath.Join(dir, "nginx.log"))
-		return nil, fmt.Errorf("nginx does not come up: %w\n%s", err, text)
-	}
-	return s, nil
-}
-
-func (s *Server) accepting(ctx context.Context, listen string) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", listen)
-		if err == nil {
-			return conn.Close()
-		}
-		select {
-		case <-s.ended:
-			return fmt.Errorf("it ended: %s", s.cmd.ProcessState)
-		case <-ctx.Done():
-			return fmt.Errorf("no answer on %s: %w", listen, err)
-		case <-tick.C:
-		}
-	}
-}
-
-// Stop ends nginx and waits for it.
-func (s *Server) Stop() {
-	_ = s.cmd.Process.Signal(syscall.SIGQUIT) // graceful: requests under way are finished
-	select {
-	case <-s.ended:
-	case <-time.After(3 * time.Second):
-		_ = s.cmd.Process.Kill()
-		<-s.ended
-	}
+// Start runs the nginx at path with the configuration in dir and returns when it accepts connections on listen. Requests under
+// way are finished when it is stopped.
+func Start(ctx context.Context, path, dir, listen string) (*daemon.Server, error) {
+	return daemon.Program{
+		Name: "nginx", Path: path, Args: []string{"-p", dir, "-c", "nginx.conf", "-e", "stderr"},
+		Dir: dir, Listen: listen, Quit: syscall.SIGQUIT,
+	}.Start(ctx)
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/keyturn/keyturn/hack/daemon"
 	"github.com/keyturn/keyturn/hack/nginx"
 )
 
@@ -39,7 +40,7 @@ func (s *Stage) StartNginx(ctx context.Context, namespace string) (err error) {
 type Front struct {
 	// URL is where it listens.
 	URL    string
-	server *nginx.Server
+	server *daemon.Server
 }
 
 // Stop ends it.
@@ -74,7 +75,7 @@ func (s *Stage) startFront(ctx context.Context, namespace, service, dir string, 
 	return &Front{URL: "http://" + listen, server: server}, nil
 }
 
-func (s *Stage) runNginx(ctx context.Context, namespace, service, listen, dir string, edits ...string) (*nginx.Server, error) {
+func (s *Stage) runNginx(ctx context.Context, namespace, service, listen, dir string, edits ...string) (*daemon.Server, error) {
 	recipe, err := os.ReadFile(filepath.Join(s.options.Root, "docs", "ingress", "nginx.conf"))
 	if err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ import (
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 	"github.com/keyturn/keyturn/hack/cluster/image"
 	"github.com/keyturn/keyturn/hack/cluster/local"
-	"github.com/keyturn/keyturn/hack/nginx"
+	"github.com/keyturn/keyturn/hack/daemon"
 )
 
 // Namespace is where the samples live; Service and KeySet are their names.
@@ -75,7 +75,7 @@ type Stage struct {
 	options     Options
 	image       image.Built
 	application *application
-	nginx       *nginx.Server
+	nginx       *daemon.Server
 }
 
 // Set builds the programs, starts everything and returns when users could log in.
