@@ -53,6 +53,12 @@
 // A caller that records a kid as revoked before it writes the ring, and gives it to [Rebuild], can lose any ring and the key stays
 // dead. If a restored ring is older than a document that a replica holds, keys that no document has were buried since.
 //
+// # Brought keys
+//
+// With [Policy].Brought nothing is made: where a plan would ask for a new key it names one of [Observed].Offered to take, or says
+// that none is left, and everything that needs it waits. [Ring].Taken remembers every kid that ever came in so, because the owner's
+// source goes on offering it: what was used once, removed or not, is never taken again.
+//
 // # What the caller owes
 //
 // Projections never go back: a document is written only over one with a lower or the same epoch. Issuer snapshots

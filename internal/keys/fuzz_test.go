@@ -20,7 +20,7 @@ func FuzzNext(f *testing.F) {
 }
 
 func TestAnyRing(t *testing.T) {
-	n := uint64(3000)
+	n := uint64(5000)
 	if os.Getenv("KEYTURN_SOAK") == "1" {
 		n = 300_000
 	}
@@ -54,6 +54,7 @@ func tryAny(t *testing.T, seed uint64) int {
 			neverSignBeforePublished(t, before, plan.Ring)
 		}
 		revokedForEver(t, before, &o, plan.Ring)
+		takenForEver(t, before, plan.Ring)
 		if t.Failed() {
 			t.Fatalf("seed %d, step %d", seed, step)
 		}
@@ -69,7 +70,11 @@ func tryAny(t *testing.T, seed uint64) int {
 		}
 		if g := plan.Generate; g != nil {
 			kid := fmt.Sprint("made-", g.Sequence)
-			o.Generated = &keys.Key{KID: kid, Algorithm: g.Algorithm, Bits: g.Bits, Sequence: g.Sequence, PublicJWK: []byte(kid)}
+			if g.Take != "" {
+				kid = g.Take
+			}
+			neverTakenTwice(t, before, pol, g)
+			o.Generated = &keys.Key{KID: kid, Algorithm: g.Algorithm, Bits: g.Bits, Brought: g.Take != "", Sequence: g.Sequence, PublicJWK: []byte(kid)}
 			o.Material[kid] = present
 		}
 	}
@@ -139,7 +144,7 @@ func anyPolicy(rng *rand.Rand) keys.Policy {
 	return keys.Policy{
 		UID: fmt.Sprint(rng.IntN(9)), Algorithm: []keys.Algorithm{keys.ES256, keys.RS256}[rng.IntN(2)], RSABits: 2048, Manual: rng.IntN(4) == 0,
 		Interval: anySpan(rng), PrePublish: anySpan(rng), Standby: rng.IntN(5) - 1, ClockSkew: anySpan(rng) / 1000, AccessTTL: anySpan(rng) / 100,
-		MaxPropagation: anySpan(rng) / 100_000,
+		MaxPropagation: anySpan(rng) / 100_000, Brought: rng.IntN(3) == 0,
 	}
 }
 
@@ -193,6 +198,7 @@ func anyObserved(rng *rand.Rand) keys.Observed {
 	}
 	o.Spoiled = []int64{r.NextSequence}
 	o.Revoke = anyRevoke(rng, r)
+	anySource(rng, &o)
 	return o
 }
 

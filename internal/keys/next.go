@@ -77,7 +77,7 @@ func (p *Policy) validate() error {
 	switch {
 	case !slices.Contains(algorithms, p.Algorithm):
 		return fmt.Errorf("algorithm %q is not one of RS256, PS256, ES256, EdDSA", p.Algorithm)
-	case p.Algorithm.RSA() && p.RSABits < 2048:
+	case p.Algorithm.RSA() && !p.Brought && p.RSABits < 2048:
 		return fmt.Errorf("an RSA key of %d bits is too small, use 2048 or more", p.RSABits)
 	}
 	return nil
@@ -94,6 +94,9 @@ func (p *planner) move(k *Key, to State, why Reason) {
 func (p *planner) bury(kid string, to State, why Reason) {
 	k := p.ring.Key(kid)
 	p.move(k, to, why)
+	if k.Brought || p.policy.Brought { // a key whose origin was lost is one that the owner may have brought
+		p.ring.remember(k.KID)
+	}
 	p.ring.Tombstones = buried(p.ring.Tombstones, Tombstone{KID: k.KID, Sequence: k.Sequence, State: to, Time: p.now})
 	p.ring.Keys = slices.DeleteFunc(p.ring.Keys, func(k Key) bool { return k.KID == kid })
 }

@@ -127,7 +127,11 @@ func told(o keys.Observed, p keys.Plan) string {
 		all = append(all, strings.TrimSpace(fmt.Sprintf("%s %s>%s %s", t.KID, t.From, t.To, t.Reason)))
 	}
 	if g := p.Generate; g != nil {
-		all = append(all, strings.TrimSuffix(fmt.Sprintf("generate %d %s %d", g.Sequence, g.Algorithm, g.Bits), " 0"))
+		what := strings.TrimSuffix(fmt.Sprintf("generate %d %s %d", g.Sequence, g.Algorithm, g.Bits), " 0")
+		if g.Take != "" {
+			what = strings.Replace(what, "generate", "take "+g.Take+" as", 1)
+		}
+		all = append(all, what)
 	}
 	if len(p.Remove) > 0 {
 		all = append(all, fmt.Sprint("remove ", p.Remove))

@@ -11,8 +11,11 @@ type Policy struct {
 	// no spread.
 	UID       string
 	Algorithm Algorithm
-	// RSABits is the modulus size of new keys; used with RS256 and PS256 only.
+	// RSABits is the modulus size of new keys; used with RS256 and PS256 only, and not with Brought.
 	RSABits int
+	// Brought tells that the owner brings the keys: where one would be made, the next of Observed.Offered is taken, or none.
+	// A brought key has the size that it has. A change of it is like one of the algorithm: the next key is of the other kind.
+	Brought bool
 	// Manual turns off rotation by time. Requests, lost keys and algorithm changes still rotate.
 	Manual bool
 	// Interval is how long a key signs. Zero with Manual false counts as Manual.
@@ -30,16 +33,19 @@ type Policy struct {
 	MaxPropagation time.Duration
 }
 
-// bits is the size of a new key: zero where the algorithm fixes it.
+// bits is the size of a new key that is made: zero where the algorithm fixes it.
 func (p *Policy) bits() int {
-	if p.Algorithm.RSA() {
+	if p.Algorithm.RSA() && !p.Brought {
 		return p.RSABits
 	}
 	return 0
 }
 
 // matches tells whether a key is of the kind that the policy asks for.
-func (p *Policy) matches(k *Key) bool { return k.Algorithm == p.Algorithm && k.Bits == p.bits() }
+func (p *Policy) matches(k *Key) bool {
+	sized := k.Bits == p.bits() || p.Brought && p.Algorithm.RSA() && k.Bits >= 2048
+	return k.Algorithm == p.Algorithm && k.Brought == p.Brought && sized
+}
 
 // MaterialState is what is known about the private half of a key. The zero value is "not known": such a key is not
 // activated, and it does not count as lost.
@@ -101,6 +107,11 @@ type Observed struct {
 	Material map[string]MaterialState
 	// Stored lists the sequences of the private Secrets of this set that exist and are ours to delete.
 	Stored []int64
+	// Offered are the keys of the owner's source, in the order in which they are to be taken: KID, Algorithm and Bits are read. Keys
+	// that the set has had may be among them. It counts only with Policy.Brought.
+	Offered []Key
+	// NoneLeft says in one line why nothing more can be taken, and how to mend that; repeated wherever a key is missing.
+	NoneLeft string
 	// Generated is a key whose private Secret exists and is sound, and which is not in the ring: the answer to
 	// [Plan.Generate], or what a crash left behind (the Secret of Ring.NextSequence or above). State and times are ignored.
 	Generated *Key

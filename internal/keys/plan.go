@@ -48,6 +48,8 @@ type Generate struct {
 	Sequence  int64
 	Algorithm Algorithm
 	Bits      int // zero unless RSA
+	// Take is the kid of the offered key that is stored in place of one that is made; empty: make one.
+	Take string
 }
 
 // Reason says why a transition happened. The values are stable.
@@ -56,12 +58,14 @@ type Reason string
 // The reasons of transitions.
 const (
 	ReasonGenerated        Reason = "Generated"        // a new key is in the ring
+	ReasonTaken            Reason = "Taken"            // a brought key is in the ring
 	ReasonAcknowledged     Reason = "Acknowledged"     // every replica has loaded it
 	ReasonUnacknowledged   Reason = "Unacknowledged"   // a replica was seen without it
 	ReasonFirstKey         Reason = "FirstKey"         // the set had never signed
 	ReasonInterval         Reason = "Interval"         // the interval is over
 	ReasonRequested        Reason = "Requested"        // somebody asked
 	ReasonAlgorithmChanged Reason = "AlgorithmChanged" // algorithm or size differ from the policy
+	ReasonSourceChanged    Reason = "SourceChanged"    // it was made and keys are brought now, or the other way round
 	ReasonMaterialLost     Reason = "MaterialLost"     // the private half is missing or refused
 	ReasonNoActive         Reason = "NoActive"         // a rebuilt ring had no key that signs
 	ReasonExpired          Reason = "Expired"          // the last token signed with it has expired
@@ -99,6 +103,7 @@ const (
 	RingInvalid     FindingKind = "RingInvalid"     // the ring breaks its own rules: call Rebuild; nothing else is planned
 	PolicyInvalid   FindingKind = "PolicyInvalid"   // no such algorithm or size; nothing is planned
 	RingFull        FindingKind = "RingFull"        // MaxKeys reached: old keys wait for signers to acknowledge
+	NoKeyLeft       FindingKind = "NoKeyLeft"       // a key is wanted, and the owner's source has none that can be taken
 
 	RevocationPending     FindingKind = "RevocationPending"     // a revoked key is in the ring yet: the message says what it waits for
 	RevocationUnconfirmed FindingKind = "RevocationUnconfirmed" // a revoked key has left the ring; some replicas may take it yet
@@ -130,6 +135,8 @@ type Remains struct {
 	Restored bool
 	// Revoked are kids that are known to be revoked: they do not return.
 	Revoked []string
+	// Taken are kids of brought keys that the set is known to have had: none is taken again.
+	Taken []string
 	// Newer are the kids of a document that is newer than the ring which was restored; none: no such document is known. A key of
 	// the restored ring that is not among them was buried after the backup, and does not return either.
 	Newer []string

@@ -37,14 +37,20 @@ func (p *planner) adopt() {
 		return
 	}
 	p.ring.Keys = append(p.ring.Keys, Key{
-		KID: g.KID, Algorithm: g.Algorithm, Bits: g.Bits, Sequence: g.Sequence, PublicJWK: slices.Clone(g.PublicJWK), Created: p.now,
+		KID: g.KID, Algorithm: g.Algorithm, Bits: g.Bits, Brought: g.Brought, Sequence: g.Sequence, PublicJWK: slices.Clone(g.PublicJWK), Created: p.now,
 	})
 	p.ring.NextSequence = g.Sequence + 1
-	p.move(&p.ring.Keys[len(p.ring.Keys)-1], Pending, ReasonGenerated)
+	why := ReasonGenerated
+	if g.Brought {
+		p.ring.remember(g.KID)
+		why = ReasonTaken
+	}
+	p.move(&p.ring.Keys[len(p.ring.Keys)-1], Pending, why)
 }
 
 func (p *planner) adoptable(g *Key) bool {
-	return g.KID != "" && p.policy.matches(g) && g.Sequence >= max(p.ring.NextSequence, 1) && p.ring.Key(g.KID) == nil && !buriedIn(p.ring, g.KID) && !p.doomed(g.KID)
+	return g.KID != "" && p.policy.matches(g) && g.Sequence >= max(p.ring.NextSequence, 1) && !p.ring.knows(g.KID) && !p.doomed(g.KID) &&
+		(!g.Brought || len(p.ring.Taken) < MaxTaken)
 }
 
 // unpublish takes a standby back to Pending if a replica serves a document without it: whoever fetches a JWKS there
@@ -78,7 +84,7 @@ func (p *planner) publish() {
 	}
 }
 
-// dropMismatched takes out standby keys of another algorithm or size, once a right one can stand in for them.
+// dropMismatched takes out standby keys of another algorithm, size or origin, once a right one can stand in for them.
 func (p *planner) dropMismatched() {
 	ready := slices.ContainsFunc(p.ring.Keys, func(k Key) bool { return k.State == Published && p.policy.matches(&k) })
 	if !ready && p.wanted() > 0 {
@@ -86,7 +92,7 @@ func (p *planner) dropMismatched() {
 	}
 	for _, k := range slices.Clone(p.ring.Keys) {
 		if neverSigned(&k) && !p.policy.matches(&k) {
-			p.bury(k.KID, Removed, ReasonAlgorithmChanged)
+			p.bury(k.KID, Removed, p.policy.changed(&k))
 		}
 	}
 }
@@ -126,7 +132,7 @@ func (p *planner) missing() int {
 	return max(n, 0)
 }
 
-// generate asks for one key, under a sequence whose Secret does not exist yet.
+// generate asks for one key, made or taken, under a sequence whose Secret does not exist yet.
 func (p *planner) generate() {
 	if p.plan.Ring != nil || p.missing() == 0 {
 		return
@@ -140,7 +146,16 @@ func (p *planner) generate() {
 	for p.taken(seq) {
 		seq++
 	}
-	p.plan.Generate = &Generate{Sequence: seq, Algorithm: p.policy.Algorithm, Bits: p.policy.bits()}
+	wanted := Generate{Sequence: seq, Algorithm: p.policy.Algorithm, Bits: p.policy.bits()}
+	if p.policy.Brought {
+		next, none := p.offer()
+		if next == nil {
+			p.find(NoKeyLeft, "", "%s", none)
+			return
+		}
+		wanted.Take, wanted.Bits = next.KID, next.Bits
+	}
+	p.plan.Generate = &wanted
 }
 
 // taken tells that a Secret of that sequence is known and cannot be adopted.

@@ -33,6 +33,7 @@ func Rebuild(now time.Time, policy Policy, remains Remains) Ring {
 	}
 	b.number(remains)
 	b.oneActive()
+	b.taken(remains)
 	return b.ring
 }
 
@@ -102,13 +103,14 @@ func (b *builder) add(public, record *Key, mayReturn bool) {
 		return
 	}
 	k := Key{
-		KID: public.KID, Algorithm: public.Algorithm, Bits: public.Bits, Sequence: max(public.Sequence, 0), PublicJWK: slices.Clone(public.PublicJWK),
+		KID: public.KID, Algorithm: public.Algorithm, Bits: public.Bits, Brought: public.Brought, Sequence: max(public.Sequence, 0), PublicJWK: slices.Clone(public.PublicJWK),
 		State: Retiring, Retiring: b.now, MaxTTL: max(MaxAccessTTL, b.policy.AccessTTL),
 	}
 	if record != nil {
 		k.Sequence = max(k.Sequence, record.Sequence)
 		same := *record
 		same.KID, same.Algorithm, same.Bits, same.Sequence, same.PublicJWK = k.KID, k.Algorithm, k.Bits, k.Sequence, k.PublicJWK
+		same.Brought = k.Brought
 		if same.signed() && same.MaxTTL == 0 {
 			same.MaxTTL = k.MaxTTL
 		}
@@ -147,6 +149,25 @@ func (b *builder) number(remains Remains) {
 		}
 	}
 	slices.SortFunc(b.ring.Keys, func(x, y Key) int { return cmp.Compare(x.Sequence, y.Sequence) })
+}
+
+// taken remembers what was brought, and, while keys are brought, every key that is left: nobody knows which were.
+func (b *builder) taken(remains Remains) {
+	for _, kid := range remains.Taken {
+		if kid != "" {
+			b.ring.remember(kid)
+		}
+	}
+	for i := range b.ring.Keys {
+		if b.policy.Brought || b.ring.Keys[i].Brought {
+			b.ring.remember(b.ring.Keys[i].KID)
+		}
+	}
+	for _, t := range b.ring.Tombstones {
+		if b.policy.Brought {
+			b.ring.remember(t.KID)
+		}
+	}
 }
 
 // oneActive keeps the newest of several Active keys; the others verify on.

@@ -21,7 +21,7 @@ func statusOnly(ks ...keys.Key) []keys.Key {
 func public(ks ...keys.Key) []keys.Key {
 	var all []keys.Key
 	for _, k := range ks {
-		all = append(all, keys.Key{KID: k.KID, Algorithm: k.Algorithm, Bits: k.Bits, Sequence: k.Sequence, PublicJWK: k.PublicJWK})
+		all = append(all, keys.Key{KID: k.KID, Algorithm: k.Algorithm, Bits: k.Bits, Brought: k.Brought, Sequence: k.Sequence, PublicJWK: k.PublicJWK})
 	}
 	return all
 }

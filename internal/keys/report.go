@@ -117,8 +117,8 @@ func (p *planner) nextActivation(due time.Time) *NextTransition {
 			n.NotBefore = gate
 		}
 	}
-	late := !p.now.Before(n.NotBefore)
-	if next != nil && (next.State == Pending || late) || late {
+	late := !p.now.Before(n.NotBefore) || next == nil && p.lacking() != ""
+	if next != nil && next.State == Pending || late {
 		n.BlockedBy = p.blocked(next)
 	}
 	return n
@@ -129,6 +129,10 @@ func (p *planner) blocked(k *Key) string {
 	switch {
 	case p.doubted:
 		return "the clocks of the replicas contradict the manager's"
+	case k == nil && p.lacking() != "":
+		return p.lacking()
+	case k == nil && p.policy.Brought:
+		return "the next key is not taken yet"
 	case k == nil:
 		return "the next key is not generated yet"
 	case len(p.obs.Replicas) == 0 && p.ring.EverActive():
@@ -165,7 +169,11 @@ func (p *planner) reportFindings() {
 		}
 	}
 	if want := min(max(p.policy.Standby, 0), 2); standby < want {
-		p.find(StandbyMissing, "", "%d of %d standby keys are published", standby, want)
+		why := ""
+		if none := p.plan.Found(NoKeyLeft); none != nil {
+			why = ": " + none.Message
+		}
+		p.find(StandbyMissing, "", "%d of %d standby keys are published%s", standby, want, why)
 	}
 	active := p.ring.Active()
 	if active == nil || len(p.obs.Replicas) == 0 {
@@ -200,7 +208,7 @@ func (p *planner) requeue() time.Duration {
 			first = d
 		}
 	}
-	if p.plan.Found(RevocationPending) != nil && len(p.obs.Replicas) > 0 {
+	if p.plan.Found(RevocationPending) != nil && len(p.obs.Replicas) > 0 && !p.starved() {
 		at(p.pollRevocation())
 	}
 	if p.doubted {

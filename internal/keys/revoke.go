@@ -119,8 +119,12 @@ func (p *planner) reprieve(k *Key) string {
 		return fmt.Sprintf("kid %s is revoked; it verifies for %s more at most, until %s on kid %s", short(k.KID), max(over, 0), seenOn(p.unswitched()), short(active.KID))
 	}
 	why := "it is on its way"
-	if heir := p.ring.Standby(); heir == nil {
+	if heir := p.ring.Standby(); heir == nil && p.lacking() != "" {
+		why = p.lacking()
+	} else if heir == nil && !p.policy.Brought {
 		why = "it is being made"
+	} else if heir == nil {
+		why = "it is being taken"
 	} else if line := p.obstacle(heir); line != "" {
 		why = line
 	}

@@ -41,6 +41,8 @@ type Key struct {
 	Algorithm Algorithm
 	// Bits is the RSA modulus size; zero for other algorithms.
 	Bits int
+	// Brought tells that the key was taken from its owner's source, not made for the set.
+	Brought bool
 	// Sequence names the private Secret and orders the keys of a set; it begins at 1 and is never used twice.
 	Sequence int64
 	State    State
@@ -81,6 +83,9 @@ type Ring struct {
 	Keys []Key
 	// Tombstones are ordered by time; the last MaxRemoved Removed ones and MaxRevoked Revoked ones are kept.
 	Tombstones []Tombstone
+	// Taken are the kids of all brought keys that the set has ever had, in the order in which they came: at most MaxTaken. A source
+	// may offer them for ever, and none is taken twice.
+	Taken []string
 }
 
 // Bounds of a ring.
@@ -91,6 +96,9 @@ const (
 	MaxRemoved = 64
 	// MaxRevoked is how many tombstones of revoked keys are kept: as good as all, in a ring that still fits a Secret.
 	MaxRevoked = 2000
+	// MaxTaken is how many brought keys are remembered. A set that has had so many takes none any more: it could not tell a new
+	// one from one that was removed.
+	MaxTaken = 1000
 )
 
 // Active returns the key that signs, nil if there is none. It points into the ring.
@@ -151,5 +159,6 @@ func (r *Ring) Clone() *Ring {
 		c.Keys[i].PublicJWK = bytes.Clone(c.Keys[i].PublicJWK)
 	}
 	c.Tombstones = slices.Clone(r.Tombstones)
+	c.Taken = slices.Clone(r.Taken)
 	return &c
 }

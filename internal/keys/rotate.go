@@ -31,7 +31,7 @@ func (p *planner) asked(active *Key) (Reason, bool) {
 	case p.obs.RotateRequested != "" && p.obs.RotateRequested != p.ring.RotateHandled:
 		return ReasonRequested, true
 	case !p.policy.matches(active):
-		return ReasonAlgorithmChanged, true
+		return p.policy.changed(active), true
 	case !p.policy.Manual && p.inFuture(active.Activated):
 		return ReasonClockCorrected, true
 	}
@@ -79,7 +79,7 @@ func (p *planner) takeOver() {
 		}
 	}
 	if active != nil && p.material(active).lost() {
-		p.find(KeyMaterialLost, active.KID, "the private half of Active kid %s is %s: %s", short(active.KID), lower(p.material(active)), succession(heir))
+		p.find(KeyMaterialLost, active.KID, "the private half of Active kid %s is %s: %s", short(active.KID), lower(p.material(active)), p.succession(heir))
 	}
 	if heir == nil {
 		return
@@ -137,7 +137,10 @@ func (p *planner) rather(a, b *Key) bool {
 	return a.Published.Before(b.Published)
 }
 
-func succession(heir *Key) string {
+func (p *planner) succession(heir *Key) string {
+	if heir == nil && p.ring.Standby() == nil && p.lacking() != "" {
+		return p.lacking()
+	}
 	if heir == nil {
 		return "no standby that every replica has can take over yet"
 	}

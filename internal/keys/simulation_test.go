@@ -132,6 +132,14 @@ var mutants = map[string]planner{
 		}
 		return plan
 	},
+	"a key that was buried is forgotten": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		o.Ring.Tombstones, o.Ring.Taken = nil, nil
+		return keys.Next(now, p, o)
+	},
+	"a key is made where none is brought": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		p.Brought = false
+		return keys.Next(now, p, o)
+	},
 	"nobody is revoked": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
 		o.Revoke = nil
 		return keys.Next(now, p, o)

@@ -27,6 +27,7 @@ type story struct {
 	said    string // the last on-call line
 	request string
 	revoke  []string
+	brought []keys.Key // what the owner's Secret holds
 	// What the edges' document holds, and the highest number that a Secret ever had.
 	remembered []keys.Key
 	highest    int64
@@ -43,7 +44,10 @@ func (s *story) tell(format string, args ...any) {
 }
 
 func (s *story) observed() keys.Observed {
-	o := keys.Observed{Ring: *s.ring.Clone(), Material: map[string]keys.MaterialState{}, RotateRequested: s.request, Revoke: s.revoke}
+	o := keys.Observed{Ring: *s.ring.Clone(), Material: map[string]keys.MaterialState{}, RotateRequested: s.request, Revoke: s.revoke, Offered: s.brought}
+	if s.policy.Brought {
+		o.NoneLeft = "Secret my-keys holds no key that was not used yet: add an entry"
+	}
 	for _, k := range s.ring.Keys {
 		o.Material[k.KID] = keys.MaterialMissing
 		if _, ok := s.secrets[k.Sequence]; ok {
@@ -66,6 +70,9 @@ func (s *story) observed() keys.Observed {
 func (s *story) plan() keys.Plan {
 	for {
 		p := keys.Next(s.now, s.policy, s.observed())
+		if p.Generate != nil {
+			delete(s.found, string(keys.NoKeyLeft)) // should it come back, it is news
+		}
 		for _, f := range p.Findings {
 			if f.Kind != keys.StandbyMissing && s.found[string(f.Kind)+f.KID] != f.Message {
 				s.found[string(f.Kind)+f.KID] = f.Message
@@ -76,7 +83,9 @@ func (s *story) plan() keys.Plan {
 			delete(s.secrets, seq)
 			s.tell("The private Secret number %d is deleted.", seq)
 		}
-		if g := p.Generate; g != nil {
+		if g := p.Generate; g != nil && g.Take != "" {
+			s.take(g)
+		} else if g != nil {
 			kid := fmt.Sprintf("key-%d", g.Sequence)
 			s.secrets[g.Sequence] = keys.Key{KID: kid, Algorithm: g.Algorithm, Bits: g.Bits, Sequence: g.Sequence, PublicJWK: []byte(kid)}
 			s.tell("A private key is made and stored: number %d, %s.", g.Sequence, g.Algorithm)
@@ -237,6 +246,7 @@ func TestStories(t *testing.T) {
 	for name, tell := range map[string]func(*story){
 		"a rotation": rotationStory, "an edge out of reach": lateEdgeStory, "a lost key": lostKeyStory, "a rebuilt ring": rebuiltRingStory,
 		"an emergency": emergencyStory, "an emergency without standby": unreadyStory, "an algorithm change": algorithmStory, "a restore": restoreStory,
+		"a set whose keys are brought": broughtStory,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStory()

@@ -13,8 +13,8 @@ func (r *Ring) Validate() error {
 	if r.Epoch < 0 || r.Revision < 0 || r.NextSequence < 0 {
 		return fmt.Errorf("a counter is negative: epoch %d, revision %d, nextSequence %d", r.Epoch, r.Revision, r.NextSequence)
 	}
-	if r.Epoch == 0 && len(r.Keys)+len(r.Tombstones) > 0 {
-		return fmt.Errorf("epoch 0 holds keys or tombstones")
+	if r.Epoch == 0 && len(r.Keys)+len(r.Tombstones)+len(r.Taken) > 0 {
+		return fmt.Errorf("epoch 0 holds keys, tombstones or memories")
 	}
 	n := len(r.Keys) + len(r.Tombstones)
 	kids, sequences := make(map[string]bool, n), make(map[int64]bool, n)
@@ -48,7 +48,24 @@ func (r *Ring) Validate() error {
 			return fmt.Errorf("kid %s: %w", short(r.Keys[i].KID), err)
 		}
 	}
+	if err := r.validateTaken(); err != nil {
+		return err
+	}
 	return r.validateOrder()
+}
+
+func (r *Ring) validateTaken() error {
+	if len(r.Taken) > MaxTaken {
+		return fmt.Errorf("%d brought keys are remembered, more than %d", len(r.Taken), MaxTaken)
+	}
+	known := make(map[string]bool, len(r.Taken))
+	for _, kid := range r.Taken {
+		if kid == "" || known[kid] {
+			return fmt.Errorf("the kid of a brought key is empty or occurs twice")
+		}
+		known[kid] = true
+	}
+	return nil
 }
 
 func (r *Ring) validateOrder() error {

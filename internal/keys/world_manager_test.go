@@ -35,7 +35,9 @@ func (w *world) reconcile() {
 	if plan.Found(keys.ClockSkewed) != nil && w.managerLeap != 0 {
 		w.counts["leaps noticed"]++
 	}
-	w.after(w.span(0, 10*time.Second), func() { w.apply(plan, version, o.Replicas) })
+	w.starve(&plan)
+	policy := w.policy
+	w.after(w.span(0, 10*time.Second), func() { w.judged = policy; w.apply(plan, version, o.Replicas) })
 
 	again := w.span(time.Minute, 40*time.Minute) // something else wakes the manager
 	if plan.Requeue > 0 && !w.chance(4) {
@@ -50,11 +52,7 @@ func (w *world) reconcile() {
 // apply carries out a plan in the documented order.
 func (w *world) apply(plan keys.Plan, version int, asked []keys.Replica) {
 	if g := plan.Generate; g != nil {
-		if _, exists := w.secrets[g.Sequence]; !exists {
-			w.names++
-			kid := fmt.Sprintf("k%d-%06d", g.Sequence, w.names)
-			w.secrets[g.Sequence] = keys.Key{KID: kid, Algorithm: g.Algorithm, Bits: g.Bits, Sequence: g.Sequence, PublicJWK: []byte(kid)}
-		}
+		w.make(g)
 	}
 	if w.chance(20) {
 		return // killed between key Secret and ring
@@ -100,6 +98,7 @@ func (w *world) write(plan keys.Plan, asked []keys.Replica) {
 	}
 	for _, t := range plan.Transitions {
 		w.judge(t, asked)
+		w.judgeSource(t, next)
 		w.log("ring %d: %s %s → %s (%s)", next.Epoch, t.KID, t.From, t.To, t.Reason)
 		w.counts[string(t.To)+"/"+string(t.Reason)]++
 		if t.To == keys.Active && (t.Reason == keys.ReasonMaterialLost || t.Reason == keys.ReasonNoActive || t.Reason == keys.ReasonFirstKey || t.Reason == keys.ReasonRevoked) {
@@ -117,11 +116,12 @@ func (w *world) write(plan keys.Plan, asked []keys.Replica) {
 func (w *world) rebuild(restored bool) {
 	remains := keys.Remains{
 		Recorded: w.status, EpochFloor: w.floors[0], RevisionFloor: w.floors[1], SequenceFloor: w.floors[2], RotateHandled: w.handled,
-		Restored: restored, Revoked: w.revoked,
+		Restored: restored, Revoked: w.revoked, Taken: w.taken,
 	}
 	if restored {
 		remains.Recorded = append(slices.Clone(w.ring.Keys), w.status...)
 		remains.Tombstones, remains.Newer = w.ring.Tombstones, w.newer()
+		remains.Taken = append(slices.Clone(w.ring.Taken), w.taken...)
 	}
 	for _, k := range w.secrets {
 		remains.Material = append(remains.Material, k)
@@ -138,6 +138,7 @@ func (w *world) rebuild(restored bool) {
 		w.fail("the rebuilt ring is invalid: %v", err)
 	}
 	for _, k := range ring.Keys {
+		w.judgeReturn(&k)
 		if _, ok := w.secrets[k.Sequence]; !ok {
 			w.excused["lost "+k.KID] = w.t // only its public half is left
 		}

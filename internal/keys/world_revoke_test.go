@@ -59,6 +59,11 @@ func (w *world) known(kid string) bool {
 
 // record is what the status says of revoked keys before the ring does.
 func (w *world) record(ring *keys.Ring) {
+	for _, kid := range ring.Taken {
+		if !slices.Contains(w.taken, kid) {
+			w.taken = append(w.taken, kid)
+		}
+	}
 	for _, t := range ring.Tombstones {
 		if t.State == keys.Revoked && !slices.Contains(w.revoked, t.KID) {
 			w.revoked = append(w.revoked, t.KID)

@@ -93,6 +93,11 @@ type world struct {
 	history  map[bool][]*document
 	oldRings []*keys.Ring
 	request  string
+	taken    []string // kids, in the status
+
+	source     []keys.Key // what the owner brings
+	sourceBack time.Time
+	used       []keys.Key // brought keys that the set has had
 
 	pods      []*pod
 	verifiers []*verifier
@@ -108,6 +113,8 @@ type world struct {
 	uptime   time.Duration            // of the manager
 	looked   time.Time                // when it last did
 	dead     map[string]bool          // kids that were revoked
+	gone     map[string]bool          // kids that were removed or revoked
+	judged   keys.Policy              // the policy of the plan that is carried out
 	rushed   map[string]time.Time     // when a kid took over in an emergency
 	without  map[string]bool          // kid and pod: out of reach then
 	highest  int64
@@ -123,7 +130,7 @@ func newWorld(seed uint64, next planner, length time.Duration) *world {
 		rng: rand.New(rand.NewPCG(seed, 7)), t: start, next: next,
 		secrets: map[int64]keys.Key{}, heads: map[bool]*document{}, history: map[bool][]*document{},
 		maxExp: map[string]time.Time{}, excused: map[string]time.Time{}, wanted: map[string]time.Duration{},
-		dead: map[string]bool{}, rushed: map[string]time.Time{}, without: map[string]bool{}, counts: map[string]int{},
+		dead: map[string]bool{}, gone: map[string]bool{}, rushed: map[string]time.Time{}, without: map[string]bool{}, counts: map[string]int{},
 	}
 	w.end = w.t.Add(length)
 	slowest, maxAge := w.span(time.Minute, 20*time.Minute), w.span(10*time.Second, 5*time.Minute)
@@ -171,6 +178,10 @@ func (w *world) begin(seed uint64) {
 	w.every(72*time.Hour, 960*time.Hour, w.loseRing)
 	w.every(72*time.Hour, 960*time.Hour, w.restoreRing)
 	w.every(240*time.Hour, 960*time.Hour, w.scaleToZero)
+	w.policy.Brought = seed%3 == 0
+	w.every(time.Minute, 48*time.Hour, w.bringKeys)
+	w.every(24*time.Hour, 240*time.Hour, w.loseSource)
+	w.every(24*time.Hour, 96*time.Hour, w.bringUsed)
 	if seed%2 == 1 {
 		w.every(12*time.Hour, 96*time.Hour, func() { w.managerOffset = w.offset() }) // another manager leads
 	}

@@ -90,7 +90,7 @@ func (w *world) partition() {
 func (w *world) editTTL() { w.policy.AccessTTL = w.span(time.Minute, time.Hour) }
 
 func (w *world) editPolicy() {
-	switch w.rng.IntN(4) {
+	switch w.rng.IntN(5) {
 	case 0:
 		w.policy.Standby = w.rng.IntN(3)
 	case 1:
@@ -99,6 +99,9 @@ func (w *world) editPolicy() {
 	case 2:
 		w.policy.Manual = true
 		w.after(w.span(time.Hour, 96*time.Hour), func() { w.policy.Manual = false })
+	case 3:
+		w.policy.Brought = !w.policy.Brought
+		w.log("keys are brought: %t", w.policy.Brought)
 	default:
 		w.names++
 		w.request = fmt.Sprint("request ", w.names)
@@ -156,6 +159,7 @@ func (w *world) restoreRing() {
 		w.excused["lost "+k.KID] = w.t
 	}
 	w.log("somebody restores ring %d", w.ring.Epoch)
+	w.forget()
 	w.again()
 	w.version++
 	w.counts["restores"]++
