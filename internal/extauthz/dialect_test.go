@@ -1,12 +1,6 @@
 package extauthz
 
-import (
-	"net/http"
-	"strings"
-	"testing"
-
-	"github.com/keyturn/keyturn/internal/policy"
-)
+import "testing"
 
 // Each dialect reads its own headers, each exactly once, and none of another's.
 func TestDialects(t *testing.T) {
@@ -76,27 +70,6 @@ func TestDialects(t *testing.T) {
 			t.Errorf("%s: %s, want %s", line, got, want)
 		}
 	}
-}
-
-// FuzzForwarded: what is accepted has a path, a method that names a resource, a scheme and a host.
-func FuzzForwarded(f *testing.F) {
-	for _, s := range [][4]string{{"GET", "https", "a", "/"}, {"CONNECT", "http", "a:80", "/"}, {"GET", "wss", "[::1]", "/#"}, {"OPTIONS", "ws", "a, b", "*"}, {"", "", "", ""}} {
-		f.Add(s[0], s[1], s[2], s[3])
-	}
-	f.Fuzz(func(t *testing.T, method, proto, host, target string) {
-		r := &http.Request{Header: http.Header{"X-Forwarded-Method": {method}, "X-Forwarded-Proto": {proto}, "X-Forwarded-Host": {host}, "X-Forwarded-Uri": {target}}}
-		var q question
-		if reason := readForwarded(r, "", &q); reason != "" {
-			if reason != policy.MissingDialectHeader && reason != policy.BadRequestTarget {
-				t.Fatal(reason)
-			}
-			return
-		}
-		if q.target == "" || q.target[0] != '/' || strings.ContainsAny(q.target, "#\r\n\x00") || q.method == "" || q.method == "CONNECT" ||
-			q.host == "" || strings.ContainsAny(q.host, "/@?#\\ ,") || q.scheme != "http" && q.scheme != "https" {
-			t.Fatalf("%q %q %q %q: %+v", method, proto, host, target, q)
-		}
-	})
 }
 
 // What the ingress-nginx controller asks: nothing in it is compared with Host, which is the authorizer's own.

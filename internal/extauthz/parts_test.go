@@ -152,37 +152,3 @@ func TestDetails(t *testing.T) {
 		t.Error("helpers")
 	}
 }
-
-// FuzzNginxURL: whatever the URL, an accepted one has a target that begins with a slash, and the host that was routed.
-func FuzzNginxURL(f *testing.F) {
-	for _, s := range []string{"https://app.example.test/", "http://app.example.test:80/a?b#c", "https://a@app.example.test/", "https://app.example.test\\@evil.test/", "//x/", "https://[::1]:1/", "", "*", "https://app.example.test:/", "https://app.example.test /", "https://:80/"} {
-		f.Add("GET", s, "app.example.test")
-	}
-	f.Fuzz(func(t *testing.T, method, url, host string) {
-		r := &http.Request{Host: host, Header: http.Header{"X-Original-Method": {method}, "X-Original-Url": {url}}}
-		var q question
-		if readNginx(r, "", &q) != "" {
-			return
-		}
-		rest := strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://")
-		if q.target == "" || q.target[0] != '/' || q.method == "CONNECT" || host == "" || strings.ContainsAny(q.host, "/@?#\\ ") || q.host+q.target != rest {
-			t.Fatalf("%q %q %q: %+v", method, url, host, q)
-		}
-	})
-}
-
-// FuzzBuild: a document is taken or refused, and what is taken answers.
-func FuzzBuild(f *testing.F) {
-	doc := encode(f, document(1, 1, signingKeys()[0]))
-	f.Add(doc)
-	f.Add([]byte(`{"format":"keyturn.dev/edge-snapshot/v1","revision":1,"keySet":{"keys":[{}]}}`))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		edge, err := Build(raw, nil)
-		if (edge == nil) == (err == nil) {
-			t.Fatal("neither taken nor refused")
-		}
-		if edge != nil && edge.verifier.Verify(time.Now(), "a.b.c").Outcome == policy.Valid {
-			t.Fatal("accepts anything")
-		}
-	})
-}

@@ -223,6 +223,26 @@ func FuzzReadObject(f *testing.F) {
 	})
 }
 
+// FuzzParsePublic: what is accepted has one form, which is accepted too, and no private half.
+func FuzzParsePublic(f *testing.F) {
+	for _, a := range Algorithms {
+		f.Add(keys()[a].Public().JWK())
+	}
+	f.Fuzz(func(t *testing.T, document []byte) {
+		k, err := ParsePublic(document)
+		if err != nil {
+			return
+		}
+		again, err := ParsePublic(k.JWK())
+		if err != nil || again.KID() != k.KID() || again.Algorithm() != k.Algorithm() || !bytes.Equal(again.JWK(), k.JWK()) {
+			t.Fatalf("accepted once, then %v", err)
+		}
+		if _, err := ParsePrivate(document); err == nil {
+			t.Fatal("a private key is taken for a public one")
+		}
+	})
+}
+
 // FuzzParsePrivate must neither panic nor accept a key whose kid is not its thumbprint.
 func FuzzParsePrivate(f *testing.F) {
 	f.Add([]byte(fuzzSeed))

@@ -206,6 +206,7 @@ func TestParseRefuses(t *testing.T) {
 			cases["wrong curve"] = edit(t, private, set("crv", "P-384"))
 			cases["alg of RSA"] = edit(t, private, set("alg", "RS256"))
 			cases["short d"] = edit(t, private, set("d", "AQ"))
+			cases["long x"] = edit(t, private, set("x", encoding.EncodeToString(append([]byte{1}, make([]byte, 32)...))))
 		}
 		for name, document := range cases {
 			if _, err := ParsePrivate(document); err == nil {
@@ -263,6 +264,7 @@ func TestParsePublicRefusesWeakNumbers(t *testing.T) {
 		"RSA e=1":       {"kty": "RSA", "alg": "RS256", "e": "AQ", "n": modulus(2048)},
 		"EC off curve":  {"kty": "EC", "alg": "ES256", "crv": "P-256", "x": encoding.EncodeToString(p256.Gx.Bytes()), "y": encoding.EncodeToString(p256.Gx.Bytes())},
 		"EC zero":       {"kty": "EC", "alg": "ES256", "crv": "P-256", "x": encoding.EncodeToString(make([]byte, 32)), "y": encoding.EncodeToString(make([]byte, 32))},
+		"EC long":       {"kty": "EC", "alg": "ES256", "crv": "P-256", "x": encoding.EncodeToString(p256.Gx.Bytes()), "y": encoding.EncodeToString(append(p256.Gy.Bytes(), 1))},
 		"EC P-384":      {"kty": "EC", "alg": "ES256", "crv": "P-384", "x": modulus(384), "y": modulus(384)},
 		"Ed25519 short": {"kty": "OKP", "alg": "EdDSA", "crv": "Ed25519", "x": "AQ"},
 		"X25519":        {"kty": "OKP", "alg": "EdDSA", "crv": "X25519", "x": modulus(256)},

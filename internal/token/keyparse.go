@@ -27,6 +27,7 @@ var (
 	commonMembers  = []string{"kty", "kid", "alg", "use"}
 	publicMembers  = map[string][]string{"RSA": {"n", "e"}, "EC": {"crv", "x", "y"}, "OKP": {"crv", "x"}}
 	privateMembers = map[string][]string{"RSA": {"d", "p", "q", "dp", "dq", "qi"}, "EC": {"d"}, "OKP": {"d"}}
+	numberBytes    = map[string]int{"P-256": 32, "Ed25519": ed25519.PublicKeySize}
 )
 
 // ParsePrivate reads a private JWK strictly: bounded, exactly the members of its kind, a modulus of [MinRSABits] to
@@ -101,8 +102,13 @@ func readKey(document []byte, private bool) (object, error) {
 	}
 	for _, name := range numbers {
 		text := members.text(name)
-		if _, ok := decodeSegment(text); text == "" || (name != "crv" && !ok) {
+		number, ok := decodeSegment(text)
+		if text == "" || (name != "crv" && !ok) {
 			return nil, fmt.Errorf("the JWK's %s is missing or not canonical base64url", name)
+		}
+		// Of a fixed size (RFC 7518, section 6.2; RFC 8037, section 2). jwx panics where a coordinate is longer.
+		if size := numberBytes[members.text("crv")]; name != "crv" && size != 0 && len(number) != size {
+			return nil, fmt.Errorf("the JWK's %s has %d bytes, not %d", name, len(number), size)
 		}
 	}
 	if members.text("use") != "sig" {
@@ -120,13 +126,13 @@ func kind(private bool) string {
 
 // interpret lets jwx parse the key, and checks kid and alg against it.
 func interpret(document []byte, members object) (jwk.Key, Algorithm, error) {
-	parsed, err := jwk.ParseKey(document)
-	if err != nil {
-		return nil, "", errors.New("the JWK cannot be parsed") // the library's error may quote the key
-	}
 	algorithm := Algorithm(members.text("alg"))
 	if err := fits(algorithm, members); err != nil {
 		return nil, "", err
+	}
+	parsed, err := jwk.ParseKey(document)
+	if err != nil {
+		return nil, "", errors.New("the JWK cannot be parsed") // the library's error may quote the key
 	}
 	kid, err := thumbprint(parsed)
 	if err != nil {
