@@ -58,6 +58,10 @@ func TestRefusedValues(t *testing.T) {
 		{"guardRails.enabled=true,guardRails.validationActions={Deny,Warn}", "exclude each other"},
 		{"serviceAccount.create=false", "serviceAccount.name"},
 		{"metrics.serviceMonitor.enable=true", "enable"},
+		{"networkPolicy.egress.probes.to={ingress-nginx}", "probes"},
+		{"networkPolicy.egress.probes.to[0].namespace=traefik", "probes"},
+		{"networkPolicy.egress.probes.ports={https}", "ports"},
+		{"probes.private=false", "private"},
 	} {
 		if _, err := helm(t, "template", release, chart, "--namespace", namespace, "--set", row.set); err == nil || !strings.Contains(err.Error(), row.says) {
 			t.Errorf("--set %s: %v; want a refusal that names %q", row.set, err, row.says)
