@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
@@ -58,6 +59,13 @@ func TestRestoredEtcd(t *testing.T) {
 		}
 		if kid := ring.Active().KID; known.Key(kid) != nil || before.Key(kid) != nil {
 			return "an old key signs again", nil
+		}
+		set, err := theStage.KeySet(ctx)
+		if err != nil {
+			return "", err
+		}
+		if !meta.IsStatusConditionTrue(set.Status.Conditions, keyturnv1alpha1.ConditionRestoreDetected) {
+			return "the status does not tell of the restore", nil
 		}
 		return inOrder(ctx)
 	})
