@@ -66,27 +66,6 @@ func TestCookie(t *testing.T) {
 	}
 }
 
-func FuzzCookie(f *testing.F) {
-	for _, seed := range []string{"", "a=b; n=v", "n=v; n=w", `n="v; n=w"`, "n", "n=", "=n=v", " n=v", "n=v,n=w", "N=v", "n=\x00", ";;n=v;;"} {
-		f.Add(seed, "x=y")
-	}
-	f.Fuzz(func(t *testing.T, a, b string) {
-		value, err := Cookie([]string{a, b}, "n")
-		if err != nil && value != "" || len(value) > MaxCookie || strings.Trim(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._") != "" {
-			t.Fatalf("%q, %q: %q, %v", a, b, value, err)
-		}
-		// However it is split into lines, it says the same; one more of the name is always noticed.
-		if joined, err2 := Cookie([]string{a + ";" + b}, "n"); joined != value || !errors.Is(err2, err) {
-			t.Fatalf("%q, %q: joined %q, %v; apart %q, %v", a, b, joined, err2, value, err)
-		}
-		if err == nil && value != "" {
-			if _, err := Cookie([]string{a, b, "n=v"}, "n"); !errors.Is(err, ErrDoubled) {
-				t.Fatalf("%q, %q: a second is not noticed", a, b)
-			}
-		}
-	})
-}
-
 func TestFrom(t *testing.T) {
 	const own, friend = "https://app.example.com", "https://friend.example.com"
 	h := func(v ...string) []string { return v }
