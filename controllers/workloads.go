@@ -202,7 +202,7 @@ func podTemplate(tsvc *keyturnv1alpha1.TokenService, component string, overlay k
 				{Name: "GOMEMLIMIT", Value: memoryLimit(resources)},
 			},
 			Resources:      resources,
-			ReadinessProbe: kubeletProbe("/readyz", 1, 1),
+			ReadinessProbe: kubeletProbe("/readyz", 1, 3),
 			LivenessProbe:  kubeletProbe("/livez", 10, 3),
 			SecurityContext: &corev1.SecurityContext{
 				AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
@@ -222,6 +222,8 @@ func podTemplate(tsvc *keyturnv1alpha1.TokenService, component string, overlay k
 	return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: annotations}, Spec: spec}
 }
 
+// kubeletProbe asks the internal port. One late answer changes nothing: on a busy node all replicas are late at once, and nobody
+// would be left to answer. A pod that ends leaves its Service by being deleted, whatever its probe says.
 func kubeletProbe(path string, period, failures int32) *corev1.Probe {
 	return &corev1.Probe{
 		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString("internal"), Scheme: corev1.URISchemeHTTP}},
