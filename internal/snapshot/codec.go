@@ -31,7 +31,9 @@ type htpasswdWire struct {
 }
 
 // EncodeIssuer writes the document as compressed JSON: the same bytes for the same document.
-func EncodeIssuer(doc Issuer) ([]byte, error) {
+func EncodeIssuer(doc Issuer) ([]byte, error) { return encode(wireOf(doc)) }
+
+func wireOf(doc Issuer) issuerWire {
 	doc.Format = IssuerFormat
 	wire := issuerWire{Issuer: doc, SigningKey: doc.SigningKey.Reveal(), Identity: []identitySourceWire{}}
 	for _, source := range doc.Identity {
@@ -44,7 +46,7 @@ func EncodeIssuer(doc Issuer) ([]byte, error) {
 		}
 		wire.Identity = append(wire.Identity, w)
 	}
-	return encode(wire)
+	return wire
 }
 
 // EncodeEdge writes the document as compressed JSON: the same bytes for the same document.

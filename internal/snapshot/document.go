@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"encoding/json"
-	"errors"
 	"net/netip"
 	"time"
 
@@ -253,7 +252,7 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
 	if err != nil {
-		return errors.New(`a duration is written like "90s" or "15m"`) // without the text: it may be a misplaced secret
+		return errDuration // without the text: it may be a misplaced secret
 	}
 	*d = Duration(v)
 	return nil

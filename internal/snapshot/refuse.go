@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 )
 
 // RefusedError is why a document was not taken. Reason is one of the words of [Refusal].
@@ -24,6 +26,9 @@ func refuse(reason, format string, args ...any) error {
 	return &RefusedError{Reason: reason, Err: fmt.Errorf(format, args...)}
 }
 
+// errDuration is the only error of a value's own reader that is told: it quotes nothing.
+var errDuration = errors.New(`a duration is written like "90s" or "15m"`)
+
 // redactOffset keeps what helps of a JSON error and drops what may quote the document's content.
 func redactOffset(err error) error {
 	var syntax *json.SyntaxError
@@ -34,7 +39,13 @@ func redactOffset(err error) error {
 	if errors.As(err, &wrongType) {
 		return fmt.Errorf("member %q must be %s", wrongType.Field, wrongType.Type)
 	}
-	return err
+	if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
+		return fmt.Errorf("unknown member %s", clip(name))
+	}
+	if errors.Is(err, errDuration) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	return errors.New("a member has a value of another form")
 }
 
 func clip(s string) string {
