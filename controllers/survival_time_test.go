@@ -95,7 +95,7 @@ func TestAPIServerDownAcrossRotation(t *testing.T) {
 	first, second := ring.Active().KID, ring.Standby().KID
 	w.fleet.holds(first, second)
 	cut.down.Store(true)
-	w.step(32 * 24 * time.Hour)
+	w.step(4 * 32 * 24 * time.Hour)
 	w.eventually("the manager tries in vain", func() string {
 		if cut.lost.Load() < 3 {
 			return "it does not try"
@@ -136,8 +136,8 @@ func TestClockJumps(t *testing.T) {
 				return want(w.set().Status.Conditions, "ClockSkewed", "True ClockSkewed")
 			})
 			w.polls(3)
-			if got := w.ring(); got.Active().KID != second || got.Key(live[0]) == nil {
-				t.Errorf("by a wrong clock %s signs, and the retiring key is %+v", short(got.Active().KID), got.Key(live[0]))
+			if got := w.ring(); got.Epoch != before.Epoch {
+				t.Errorf("by a wrong clock the ring became %+v", got)
 			}
 			for _, component := range []string{"edge", "signer"} {
 				w.fleet.set(component, fault{})
