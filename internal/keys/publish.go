@@ -49,7 +49,7 @@ func (p *planner) adopt() {
 }
 
 func (p *planner) adoptable(g *Key) bool {
-	return g.KID != "" && p.policy.matches(g) && g.Sequence >= max(p.ring.NextSequence, 1) && !p.ring.knows(g.KID) && !p.doomed(g.KID) &&
+	return g.KID != "" && p.policy.matches(g) && g.Sequence >= max(p.ring.NextSequence, 1) && !p.ring.Knows(g.KID) && !p.doomed(g.KID) &&
 		(!g.Brought || len(p.ring.Taken) < MaxTaken)
 }
 

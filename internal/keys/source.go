@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// knows tells whether the set has a key of that kid, or is known to have had one.
-func (r *Ring) knows(kid string) bool {
+// Knows tells whether the set has a key of that kid, or is known to have had one.
+func (r *Ring) Knows(kid string) bool {
 	return r.Key(kid) != nil || buriedIn(r, kid) || slices.Contains(r.Taken, kid)
 }
 
@@ -25,7 +25,7 @@ func (p *planner) offer() (*Key, string) {
 	}
 	for i := range p.obs.Offered {
 		k := p.obs.Offered[i]
-		if k.Brought = true; k.KID != "" && p.policy.matches(&k) && !p.ring.knows(k.KID) && !p.doomed(k.KID) {
+		if k.Brought = true; k.KID != "" && p.policy.matches(&k) && !p.ring.Knows(k.KID) && !p.doomed(k.KID) {
 			return &k, ""
 		}
 	}
