@@ -36,6 +36,7 @@ const assetsVariable = "KUBEBUILDER_ASSETS"
 var (
 	environment = &envtest.Environment{
 		CRDDirectoryPaths: []string{filepath.Join("..", "config", "crd", "bases"), filepath.Join("testdata", "crds")}, ErrorIfCRDPathMissing: true,
+		ControlPlaneStartTimeout: 2 * time.Minute, // a machine with other work needs more than the default 20 s
 	}
 	scheme        = runtime.NewScheme()
 	admin         client.Client
