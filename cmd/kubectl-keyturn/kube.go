@@ -108,25 +108,47 @@ func (k *kube) version(cmd *cobra.Command, clientOnly bool) error {
 	return plugin.Version(cmd.Context(), session, version, connect)
 }
 
-// completeSets completes the name of a SigningKeySet.
-func (k *kube) completeSets(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return k.complete(cmd, args, (*plugin.Session).SetNames)
+// names lists what an argument may be.
+type names func(*plugin.Session, context.Context) []string
+
+// completes completes the first argument of a command.
+func (k *kube) completes(all names) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return k.complete(cmd, args, all)
+	}
 }
 
-// completeRollouts completes the name of an AuthRollout.
-func (k *kube) completeRollouts(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return k.complete(cmd, args, (*plugin.Session).RolloutNames)
+// shows makes a command that shows the object that its only argument names, or all of the namespace, or of all.
+func (k *kube) shows(cmd *cobra.Command, all names, show func(s *plugin.Session, ctx context.Context, name string, watch bool) error) *cobra.Command {
+	var watch bool
+	cmd.Args, cmd.ValidArgsFunction = cobra.MaximumNArgs(1), k.completes(all)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		name := ""
+		if len(args) == 1 {
+			name = args[0]
+		}
+		return k.run(cmd, name == "", func(ctx context.Context, s *plugin.Session) error { return show(s, ctx, name, watch) })
+	}
+	k.watch(cmd, &watch)
+	k.everywhere(cmd)
+	return cmd
 }
 
-func (k *kube) complete(cmd *cobra.Command, args []string, all func(*plugin.Session, context.Context) []string) ([]string, cobra.ShellCompDirective) {
-	var names []string
+// follows gives a command the flags by which it waits for what it has led to.
+func follows(cmd *cobra.Command, wait *bool, byDefault bool, what string, timeout *time.Duration, limit time.Duration) {
+	cmd.Flags().BoolVar(wait, "wait", byDefault, what)
+	cmd.Flags().DurationVar(timeout, "timeout", limit, "with --wait: give up after this long; 0 never does")
+}
+
+func (k *kube) complete(cmd *cobra.Command, args []string, all names) ([]string, cobra.ShellCompDirective) {
+	var found []string
 	if len(args) == 0 {
 		_ = k.run(cmd, true, func(ctx context.Context, s *plugin.Session) error {
 			ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 			defer cancel()
-			names = all(s, ctx)
+			found = all(s, ctx)
 			return nil
 		})
 	}
-	return names, cobra.ShellCompDirectiveNoFileComp
+	return found, cobra.ShellCompDirectiveNoFileComp
 }

@@ -38,12 +38,12 @@ func main() {
 
 func root(k *kube) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "kubectl-keyturn", Short: "See and steer Keyturn: keys, rotations, revocations, rollouts, problems, users",
+		Use: "kubectl-keyturn", Short: "See and steer Keyturn: keys, rotations, revocations, rollouts, access, problems, users",
 		Annotations:  map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl keyturn"},
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	k.bind(cmd.PersistentFlags())
-	cmd.AddCommand(keys(k), status(k), rotate(k), rollouts(k), revocations(k), exposure(k), users(k), versions(k))
+	cmd.AddCommand(keys(k), status(k), rotate(k), rollouts(k), access(k), revocations(k), exposure(k), users(k), versions(k))
 	return cmd
 }
 
@@ -51,7 +51,7 @@ func keys(k *kube) *cobra.Command {
 	var o plugin.KeysOptions
 	cmd := &cobra.Command{
 		Use: "keys [SET]", Short: "Show the keys of signing key sets, their timeline and what comes next",
-		Args: cobra.MaximumNArgs(1), ValidArgsFunction: k.completeSets,
+		Args: cobra.MaximumNArgs(1), ValidArgsFunction: k.completes((*plugin.Session).SetNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				o.Set = args[0]
@@ -83,14 +83,13 @@ func rotate(k *kube) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rotate SET", Short: "Ask for a rotation: the next key takes over as soon as it is safe",
 		Long: "Ask for a rotation: the next key takes over as soon as it is safe, which is when it has been published for\nrotation.prePublish and every replica has it. Nobody is logged out.",
-		Args: cobra.ExactArgs(1), ValidArgsFunction: k.completeSets,
+		Args: cobra.ExactArgs(1), ValidArgsFunction: k.completes((*plugin.Session).SetNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Set = args[0]
 			return k.run(cmd, false, func(ctx context.Context, s *plugin.Session) error { return s.Rotate(ctx, o) })
 		},
 	}
-	cmd.Flags().BoolVar(&o.Wait, "wait", false, "follow it until every replica has loaded the new key")
-	cmd.Flags().DurationVar(&o.Timeout, "timeout", 10*time.Minute, "with --wait: give up after this long; 0 never does")
+	follows(cmd, &o.Wait, false, "follow it until every replica has loaded the new key", &o.Timeout, 10*time.Minute)
 	return cmd
 }
 

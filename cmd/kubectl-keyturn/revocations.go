@@ -38,9 +38,7 @@ func revoke(k *kube, kind string) *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use: words.use, Short: words.short, Long: words.long, Args: cobra.ExactArgs(args),
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return k.complete(cmd, args, complete)
-		},
+		ValidArgsFunction: k.completes(complete),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.Name = args[0]; len(args) > 1 {
 				o.What = args[1]
@@ -49,25 +47,12 @@ func revoke(k *kube, kind string) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&o.Reason, "reason", "", "why, for those who ask later (needed)")
-	cmd.Flags().BoolVar(&o.Wait, "wait", true, "follow it until every edge refuses it")
-	cmd.Flags().DurationVar(&o.Timeout, "timeout", 2*time.Minute, "with --wait: give up after this long; 0 never does")
+	follows(cmd, &o.Wait, true, "follow it until every edge refuses it", &o.Timeout, 2*time.Minute)
 	return cmd
 }
 
 func exposure(k *kube) *cobra.Command {
-	var watch bool
-	cmd := &cobra.Command{
+	return k.shows(&cobra.Command{
 		Use: "exposure [SET]", Short: "Show until when tokens of each key live, who accepts them, and what is revoked",
-		Args: cobra.MaximumNArgs(1), ValidArgsFunction: k.completeSets,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			set := ""
-			if len(args) == 1 {
-				set = args[0]
-			}
-			return k.run(cmd, set == "", func(ctx context.Context, s *plugin.Session) error { return s.Exposure(ctx, set, watch) })
-		},
-	}
-	k.watch(cmd, &watch)
-	k.everywhere(cmd)
-	return cmd
+	}, (*plugin.Session).SetNames, (*plugin.Session).Exposure)
 }

@@ -19,21 +19,9 @@ func rollouts(k *kube) *cobra.Command {
 }
 
 func rolloutStatus(k *kube) *cobra.Command {
-	var watch bool
-	cmd := &cobra.Command{
+	return k.shows(&cobra.Command{
 		Use: "status [NAME]", Short: "Show how far a rollout is, what the guard says and what comes next",
-		Args: cobra.MaximumNArgs(1), ValidArgsFunction: k.completeRollouts,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			name := ""
-			if len(args) == 1 {
-				name = args[0]
-			}
-			return k.run(cmd, name == "", func(ctx context.Context, s *plugin.Session) error { return s.RolloutStatus(ctx, name, watch) })
-		},
-	}
-	k.watch(cmd, &watch)
-	k.everywhere(cmd)
-	return cmd
+	}, (*plugin.Session).RolloutNames, (*plugin.Session).RolloutStatus)
 }
 
 // rolloutWords say what each action does.
@@ -47,13 +35,12 @@ var rolloutWords = map[string]string{
 func rolloutAction(k *kube, action string) *cobra.Command {
 	o := plugin.RolloutOptions{Action: action}
 	cmd := &cobra.Command{
-		Use: action + " NAME", Short: rolloutWords[action], Args: cobra.ExactArgs(1), ValidArgsFunction: k.completeRollouts,
+		Use: action + " NAME", Short: rolloutWords[action], Args: cobra.ExactArgs(1), ValidArgsFunction: k.completes((*plugin.Session).RolloutNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Name = args[0]
 			return k.run(cmd, false, func(ctx context.Context, s *plugin.Session) error { return s.RolloutCommand(ctx, o) })
 		},
 	}
-	cmd.Flags().BoolVar(&o.Wait, "wait", false, "follow it until every replica works with it")
-	cmd.Flags().DurationVar(&o.Timeout, "timeout", time.Minute, "with --wait: give up after this long; 0 never does")
+	follows(cmd, &o.Wait, false, "follow it until every replica works with it", &o.Timeout, time.Minute)
 	return cmd
 }

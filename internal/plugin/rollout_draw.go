@@ -71,19 +71,27 @@ func drawFacts(s Screen, r *RolloutReport) string {
 		replicas = nothing
 	}
 	safe := map[string]string{"True": "safe", "False": "no way back"}[r.RollbackSafe]
-	facts := []struct{ name, words string }{
+	facts := []fact{
 		{"Stage", r.Stage}, {"Replicas", replicas}, {"Guard", guard}, {"Legacy", legacy},
 		{"Rollback", safe + ": " + r.Rollback}, {"Sunset", r.Sunset}, {"Next", r.Next},
 	}
 	if r.ProgressReason != "" && !strings.Contains(r.Next, "not before") {
-		facts = append(facts, struct{ name, words string }{"Because", r.Progress})
+		facts = append(facts, fact{"Because", r.Progress})
 	}
 	if r.Report != "" {
-		facts = append(facts, struct{ name, words string }{"Report", fmt.Sprintf("kubectl -n %s get configmap %s -o jsonpath='{.data.report\\.md}'", r.Namespace, r.Report)})
+		facts = append(facts, fact{"Report", fmt.Sprintf("kubectl -n %s get configmap %s -o jsonpath='{.data.report\\.md}'", r.Namespace, r.Report)})
 	}
 	if r.Refused != "" {
-		facts = append(facts, struct{ name, words string }{"Refused", r.Refused})
+		facts = append(facts, fact{"Refused", r.Refused})
 	}
+	return drawList(s, facts)
+}
+
+// fact is a word and what is known of it.
+type fact struct{ name, words string }
+
+// drawList writes facts below each other.
+func drawList(s Screen, facts []fact) string {
 	var b strings.Builder
 	for _, fact := range facts {
 		lead := fmt.Sprintf("%-10s", fact.name)

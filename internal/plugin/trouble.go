@@ -118,7 +118,7 @@ func explainForbidden(err error, namespace string) *Trouble {
 	case resource == "secrets":
 		t.Mend = fmt.Sprintf("ask for the right to %s secrets there; keys without --live, and status, need no Secret", verb)
 		return t
-	case !slices.Contains([]string{"accesspolicies", "authrollouts", "signingkeysets", "tokenpolicies", "tokenservices"}, resource):
+	case !slices.Contains([]string{"accesspolicies", "authrollouts", "revocations", "signingkeysets", "tokenpolicies", "tokenservices"}, resource):
 		t.Mend = fmt.Sprintf("ask for the right to %s %s there", verb, resource)
 		return t
 	case reads:
