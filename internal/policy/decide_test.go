@@ -115,6 +115,9 @@ func credentials() (all []Credential) {
 						all = append(all, Credential{Outcome: outcome, Reason: reason, Method: method, User: user, Role: role})
 					}
 				}
+				for _, role := range []string{"", "buyer"} { // names do not depend on where a credential came in
+					all = append(all, Credential{Outcome: outcome, Reason: reason, Method: method, User: "ann", Role: role, Cookie: true})
+				}
 			}
 		}
 	}
