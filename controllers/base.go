@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/keysecret"
 )
 
 // base is what the reconcilers share: the cached client, the live reader, and the replicas' status.
@@ -37,7 +38,8 @@ type base struct {
 	namespace string
 	steady    time.Duration
 
-	pace    pace // of the key sets
+	pace    pace             // of the key sets
+	sources keysecret.Source // of the keys that are brought
 	applied appliedObjects
 	views   accessViews
 	// revocations is what the TokenServices' controller has seen of them.

@@ -62,6 +62,9 @@ func (w *world) secretMaterial() map[string]string {
 			if d := privateMember(value); d != "" {
 				out["the private half in "+secret.Name] = d
 			}
+			if lines := strings.Split(string(value), "\n"); strings.Contains(string(value), "PRIVATE KEY-----") && len(lines) > 2 {
+				out["the key in "+secret.Name+"/"+key] = lines[1]
+			}
 			if key == feedToken {
 				out["the token of "+secret.Name] = string(value)
 			}

@@ -40,8 +40,8 @@ func (b *base) readRing(ctx context.Context, set *keyturnv1alpha1.SigningKeySet)
 	return &ring, &secret, nil
 }
 
-// writeRing is the commit: it replaces exactly the ring that was read, or fails with a conflict. Its keys, and those
-// that it revokes, are in the status before.
+// writeRing is the commit: it replaces exactly the ring that was read, or fails with a conflict. Its keys, those that it revokes
+// and those that it has taken are in the status before.
 func (r *signingKeySetReconciler) writeRing(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, current *corev1.Secret, ring *keys.Ring) error {
 	secret, err := keysecret.EncodeRing(ownerOf(set), ring)
 	if err != nil {
@@ -68,13 +68,22 @@ func (r *signingKeySetReconciler) writeRing(ctx context.Context, set *keyturnv1a
 	return nil
 }
 
-// createKey makes a key, records it and stores it. A second manager that does the same collides here.
-func (r *signingKeySetReconciler) createKey(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, wanted *keys.Generate) error {
-	private, err := token.Generate(token.Algorithm(wanted.Algorithm), wanted.Bits)
-	if err != nil {
-		return fmt.Errorf("generate a key: %w", err)
+// createKey makes a key, or takes the one that was chosen, records it and stores it. A second manager that does the same collides
+// here.
+func (r *signingKeySetReconciler) createKey(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, source *keySource, wanted *keys.Generate) error {
+	var private *token.PrivateKey
+	var err error
+	encode := keysecret.EncodeKey
+	if wanted.Take != "" {
+		private, err = source.take(wanted)
+		encode = keysecret.EncodeBrought
+	} else {
+		private, err = token.Generate(token.Algorithm(wanted.Algorithm), wanted.Bits)
 	}
-	secret, err := keysecret.EncodeKey(ownerOf(set), wanted.Sequence, private)
+	if err != nil {
+		return fmt.Errorf("make key number %d: %w", wanted.Sequence, err)
+	}
+	secret, err := encode(ownerOf(set), wanted.Sequence, private)
 	if err != nil {
 		return err
 	}
@@ -84,6 +93,9 @@ func (r *signingKeySetReconciler) createKey(ctx context.Context, set *keyturnv1a
 	}
 	if err := r.client.Create(ctx, secret, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {
 		return fmt.Errorf("store key number %d: %w", wanted.Sequence, err)
+	}
+	if wanted.Take != "" {
+		r.recordTaken(set, source, wanted)
 	}
 	return nil
 }

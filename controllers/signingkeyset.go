@@ -97,14 +97,17 @@ func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1a
 		}
 		reportSet(set, conds, seen, r.now())
 		processMetrics().propagation(set, &seen.plan)
-		return r.pause(&seen.plan), nil
+		return r.pause(seen), nil
 	}
 	return pollWaiting, nil
 }
 
 // pause is when to look again: soon while replicas are waited for, at the planned instant, and now and then.
-func (r *signingKeySetReconciler) pause(plan *keys.Plan) time.Duration {
-	after := r.pace.poll(r.steady)
+func (r *signingKeySetReconciler) pause(seen *observedSet) time.Duration {
+	plan, after := &seen.plan, r.pace.poll(r.steady)
+	if seen.source.waits(plan) {
+		after = min(after, pollReference) // somebody is about to mend it, and no cache holds other people's Secrets
+	}
 	if plan.Requeue > 0 {
 		after = min(after, plan.Requeue)
 	}
@@ -127,7 +130,7 @@ func (r *signingKeySetReconciler) carryOut(ctx context.Context, set *keyturnv1al
 		return nil // a Generate that came with it is planned again from the ring just written
 	}
 	if plan.Generate != nil {
-		if err := r.createKey(ctx, set, plan.Generate); err != nil {
+		if err := r.createKey(ctx, set, seen.source, plan.Generate); err != nil {
 			return err
 		}
 		for _, sequence := range seen.observed.Spoiled {

@@ -32,6 +32,7 @@ type observedSet struct {
 	// replicas are those of observed, with all that they report.
 	replicas []replica
 	plan     keys.Plan
+	source   *keySource // nil: the keys are made
 	services []keyturnv1alpha1.TokenService
 }
 
@@ -71,6 +72,9 @@ func (r *signingKeySetReconciler) observeSet(ctx context.Context, set *keyturnv1
 	seen.observed.Ring = seen.ring
 	seen.observed.RotateRequested = clip(set.Annotations[keyturnv1alpha1.AnnotationRotateRequestedAt], maxRequest)
 	if seen.observed.Revoke, err = r.revokedKids(ctx, set); err != nil {
+		return nil, err
+	}
+	if err := r.observeSource(ctx, set, seen); err != nil {
 		return nil, err
 	}
 	if seen.damage != "" {

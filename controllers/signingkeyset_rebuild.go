@@ -37,7 +37,10 @@ func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alp
 		Recorded:   recordedKeys(&set.Status),
 		EpochFloor: floor(set.Status.Epoch, seen.ring.Epoch), RevisionFloor: floor(set.Status.JWKSRevision, seen.ring.Revision),
 		SequenceFloor: floor(seen.ring.NextSequence - 1), RotateHandled: set.Status.RotateRequestObserved,
-		Tombstones: seen.ring.Tombstones, Revoked: set.Status.RevokedKids,
+		Tombstones: seen.ring.Tombstones, Revoked: set.Status.RevokedKids, Taken: set.Status.TakenKids,
+	}
+	if seen.damage == "" { // else whoever edited it could use the memory up
+		remains.Taken = append(slices.Clone(remains.Taken), seen.ring.Taken...)
 	}
 	why := seen.damage
 	if found := seen.plan.Found(keys.RestoreDetected); found != nil {

@@ -32,11 +32,12 @@ func reportSet(set *keyturnv1alpha1.SigningKeySet, conds conditions, seen *obser
 		Revision: ring.Revision, Replicas: fmt.Sprintf("%d/%d", plan.Loaded, plan.Total),
 		WaitingFor: plan.Waiting[:min(len(plan.Waiting), maxShownWaiting)],
 	}
+	sourceCondition(conds, seen)
 	publishedCondition(conds, seen)
 	standbyCondition(set, conds, seen)
 	findings(conds, seen)
 	revocationCondition(conds, seen)
-	sumUpSet(conds, ring)
+	sumUpSet(conds, seen)
 }
 
 // projectRing shows what the ring itself says: all of it at once, so that no status ever mixes two rings.
@@ -52,7 +53,7 @@ func projectRing(status *keyturnv1alpha1.SigningKeySetStatus, ring *keys.Ring) {
 	}
 	status.Keys = append(promisedKeys(status, ring), keyStatuses(ring)...)
 	status.Keys = status.Keys[:min(len(status.Keys), maxShownKeys)]
-	status.RevokedKids = revokedOf(status.RevokedKids, ring)
+	status.RevokedKids, status.TakenKids = revokedOf(status.RevokedKids, ring), takenOf(status.TakenKids, ring)
 }
 
 // revokedOf adds the kids that the ring has as revoked to those that are known, and keeps the last ones.
@@ -112,6 +113,8 @@ func nextInWords(plan *keys.Plan, now time.Time) string {
 			layout = "15:04:05Z"
 		}
 		return what + " " + next.NotBefore.UTC().Format(layout)
+	case plan.Found(keys.NoKeyLeft) != nil:
+		return what + " waits for a key to take"
 	case next.BlockedBy != "":
 		return what + " waits"
 	default:
@@ -139,6 +142,8 @@ func standbyCondition(set *keyturnv1alpha1.SigningKeySet, conds conditions, seen
 	switch {
 	case deref(set.Spec.Rotation.StandbyKeys, 1) == 0:
 		conds.bad(kind, keyturnv1alpha1.ReasonStandbyDisabled, "spec.rotation.standbyKeys is 0: if the active key leaks, a new one must first be published")
+	case missing != nil && seen.plan.Found(keys.NoKeyLeft) != nil:
+		conds.bad(kind, keyturnv1alpha1.ReasonNoKeyLeft, "%s", missing.Message)
 	case missing != nil:
 		conds.bad(kind, keyturnv1alpha1.ReasonStandbyPending, "%s", missing.Message)
 	default:
@@ -193,9 +198,13 @@ func recovering(conds conditions, ring *keys.Ring) bool {
 }
 
 // sumUpSet derives Ready: a key signs, its private half is there, nothing is late.
-func sumUpSet(conds conditions, ring *keys.Ring) {
+func sumUpSet(conds conditions, seen *observedSet) {
 	const ready = keyturnv1alpha1.ConditionReady
-	active := ring.Active()
+	active, none := seen.ring.Active(), seen.plan.Found(keys.NoKeyLeft)
+	if active == nil && none != nil {
+		conds.bad(ready, keyturnv1alpha1.ReasonNoKeyLeft, "no key signs: %s", none.Message)
+		return
+	}
 	if active == nil {
 		conds.bad(ready, keyturnv1alpha1.ReasonProgressing, "no key signs yet: the first one is being loaded by the replicas")
 		return

@@ -34,16 +34,16 @@ func (r *signingKeySetReconciler) vouch(ctx context.Context, set *keyturnv1alpha
 	return nil
 }
 
-// disown writes into the status the kids that the ring is about to have as revoked. So none of them returns, even if the ring is
-// lost in the next moment.
+// disown writes into the status the kids that the ring is about to have as revoked or as taken. So none of them returns, even if the
+// ring is lost in the next moment.
 func (r *signingKeySetReconciler) disown(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, ring *keys.Ring) error {
-	all := revokedOf(set.Status.RevokedKids, ring)
-	if slices.Equal(all, set.Status.RevokedKids) {
+	revoked, taken := revokedOf(set.Status.RevokedKids, ring), takenOf(set.Status.TakenKids, ring)
+	if slices.Equal(revoked, set.Status.RevokedKids) && slices.Equal(taken, set.Status.TakenKids) {
 		return nil
 	}
-	set.Status.RevokedKids = all
+	set.Status.RevokedKids, set.Status.TakenKids = revoked, taken
 	if err := r.client.Status().Update(ctx, set, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {
-		return fmt.Errorf("record what is revoked: %w", err)
+		return fmt.Errorf("record what is revoked or used: %w", err)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ func keysPolicy(set *keyturnv1alpha1.SigningKeySet, policies []keyturnv1alpha1.T
 		UID:        string(set.UID),
 		Algorithm:  keys.Algorithm(spec.Algorithm),
 		RSABits:    int(spec.RSABits),
+		Brought:    spec.KeySource != nil,
 		Manual:     spec.Rotation.Mode == keyturnv1alpha1.RotationManual,
 		Interval:   spec.Rotation.Interval.Duration,
 		PrePublish: spec.Rotation.PrePublish.Duration,

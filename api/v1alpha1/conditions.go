@@ -8,7 +8,7 @@ const (
 	// ConditionAccepted means valid and uncontested. TokenPolicy, AuthRollout, AccessPolicy, Revocation.
 	ConditionAccepted = "Accepted"
 	// ConditionResolvedRefs means that every reference exists and is allowed. TokenService, AuthRollout, AccessPolicy,
-	// Revocation.
+	// Revocation; of a SigningKeySet with a keySource: the Secret exists, and every entry is a key that may sign.
 	ConditionResolvedRefs = "ResolvedRefs"
 
 	// ConditionPublished means that every replica has loaded every key that it should know. SigningKeySet.
@@ -74,6 +74,10 @@ const (
 //	NotObserved          any Unknown                            wait: nothing has been seen yet
 //	StandbyDisabled      StandbyReady=False                     set rotation.standbyKeys to 1, or accept it
 //	StandbyPending       StandbyReady=False                     wait: the standby key is being published
+//	SecretNotFound       ResolvedRefs=False                     create the Secret that spec.keySource names
+//	KeyRefused           ResolvedRefs=False                     mend or remove the entries that the message names
+//	NoKeyLeft            StandbyReady, Ready=False              add a key to the Secret that the message names
+//	KeyTaken             Event                                  nothing: which entry became which key
 //	RotationOverdue      RotationOverdue=True                   the message names what holds the rotation
 //	ClockSkewed          ClockSkewed=True                       mend the clock (NTP) of the named node
 //	KeyMaterialLost      KeyMaterialLost=True, Ready=False      restore the named Secret, or rotate
@@ -151,6 +155,10 @@ const (
 	ReasonNotObserved            = "NotObserved"
 	ReasonStandbyDisabled        = "StandbyDisabled"
 	ReasonStandbyPending         = "StandbyPending"
+	ReasonSecretNotFound         = "SecretNotFound"
+	ReasonKeyRefused             = "KeyRefused"
+	ReasonNoKeyLeft              = "NoKeyLeft"
+	ReasonKeyTaken               = "KeyTaken"
 	ReasonRotationOverdue        = "RotationOverdue"
 	ReasonClockSkewed            = "ClockSkewed"
 	ReasonKeyMaterialLost        = "KeyMaterialLost"

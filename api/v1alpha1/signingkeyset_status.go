@@ -25,8 +25,11 @@ const (
 	KeyRevoked KeyState = "Revoked"
 )
 
-// MaxRevokedKids bounds status.revokedKids.
-const MaxRevokedKids = 128
+// MaxRevokedKids bounds status.revokedKids, and MaxTakenKids status.takenKids.
+const (
+	MaxRevokedKids = 128
+	MaxTakenKids   = 1000
+)
 
 // SigningKeySetStatus is a projection of the ring for people. Keyturn decides
 // by it in two things: rotateRequestObserved remembers which request was served,
@@ -111,13 +114,21 @@ type SigningKeySetStatus struct {
 	// +kubebuilder:validation:items:MaxLength=64
 	RevokedKids []string `json:"revokedKids,omitempty"`
 
+	// takenKids are the kids of all keys that were taken from spec.keySource, at
+	// most 1,000. None of them is taken again, whatever becomes of the ring.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:MaxLength=64
+	TakenKids []string `json:"takenKids,omitempty"`
+
 	// propagation says how many replicas have loaded the newest revision.
 	// +optional
 	Propagation PropagationStatus `json:"propagation,omitzero"`
 
-	// conditions: Ready, Published, StandbyReady, and the negative ones
-	// RotationOverdue, ClockSkewed, RestoreDetected, KeyMaterialLost,
-	// RevocationPending. A message names the key, the replica and the revisions.
+	// conditions: Ready, Published, StandbyReady, with spec.keySource ResolvedRefs,
+	// and the negative ones RotationOverdue, ClockSkewed, RestoreDetected,
+	// KeyMaterialLost, RevocationPending. A message names the key, the replica and the revisions.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

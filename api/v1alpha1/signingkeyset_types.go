@@ -55,11 +55,21 @@ type SigningKeySetSpec struct {
 
 	// rsaBits is the size of new RSA keys in bits: 2048 (default), 3072 or 4096.
 	// Larger is slower: a 4096-bit signature costs several times as much as one of
-	// 2048 bits. Only with RS256 and PS256.
+	// 2048 bits. Only with RS256 and PS256, and not with keySource: a brought key
+	// has the size that it has, 2048 to 4096.
 	// +optional
 	// +default=2048
 	// +kubebuilder:validation:Enum=2048;3072;4096
 	RSABits int32 `json:"rsaBits,omitempty"`
+
+	// keySource says where keys come from that you make yourself. Without it
+	// Keyturn makes them. With it Keyturn makes none: where a new key is wanted, the
+	// next one that was never used is taken from the source, and where none is left,
+	// the rotation waits and the conditions say so. Adding or removing keySource is
+	// like a change of algorithm: the next key is of the other origin, and nobody is
+	// logged out.
+	// +optional
+	KeySource *KeySource `json:"keySource,omitempty"`
 
 	// rotation says when a new key takes over and how long before that it is
 	// published.
@@ -90,6 +100,19 @@ type SigningKeySetSpec struct {
 	// +optional
 	// +default="Retain"
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+}
+
+// KeySource says where keys come from that their owner makes.
+type KeySource struct {
+	// secretRef names the Secret that holds the keys: any type, up to 32 entries,
+	// one private key each, as PEM (PKCS#8, PKCS#1, SEC1; not encrypted) or JWK. The
+	// entries tls.crt and ca.crt are ignored, so that Secrets of cert-manager work.
+	// Keys are taken in the order of the names of their entries, each once: a key
+	// that was removed or revoked is not taken again, though its entry stays. Weak or
+	// damaged keys are refused, and the condition ResolvedRefs says which and why.
+	// Who may write this Secret decides who can sign.
+	// +required
+	SecretRef SecretReference `json:"secretRef"`
 }
 
 // RotationSpec says when a new key takes over.
@@ -188,6 +211,7 @@ type JWKSSpec struct {
 // +kubebuilder:printcolumn:name="AGE",type=date,priority=1,JSONPath=`.metadata.creationTimestamp`,description="Age of this object"
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must have at most 50 characters a-z, 0-9 and -, begin with a letter and not end with -: Secrets and labels are named after it"
 // +kubebuilder:validation:XValidation:rule="self.spec.algorithm in ['RS256', 'PS256'] || self.spec.rsaBits == 2048",fieldPath=".spec.rsaBits",reason=FieldValueInvalid,messageExpression="'rsaBits has a meaning only with RS256 and PS256: remove rsaBits, or change algorithm ' + self.spec.algorithm + ' to one of those'",message="rsaBits has a meaning only with RS256 and PS256: remove rsaBits"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.keySource) || self.spec.rsaBits == 2048",fieldPath=".spec.rsaBits",reason=FieldValueInvalid,message="rsaBits has no meaning with keySource, because a brought key has the size that it has (2048 to 4096): remove rsaBits, or remove keySource"
 // +kubebuilder:validation:XValidation:rule="duration(self.spec.rotation.interval) >= duration(self.spec.rotation.prePublish) + duration(self.spec.rotation.prePublish)",fieldPath=".spec.rotation.interval",reason=FieldValueInvalid,messageExpression="'rotation.interval (' + self.spec.rotation.interval + ') must be at least twice rotation.prePublish (' + self.spec.rotation.prePublish + '): raise interval or lower prePublish'",message="rotation.interval must be at least twice rotation.prePublish: raise interval or lower prePublish"
 // +kubebuilder:validation:XValidation:rule="duration(self.spec.rotation.prePublish) >= duration(self.spec.jwks.maxAge) + duration(self.spec.rotation.slowestVerifier) + duration(self.spec.clockSkew) + duration(self.spec.clockSkew)",fieldPath=".spec.rotation.prePublish",reason=FieldValueInvalid,messageExpression="'rotation.prePublish (' + self.spec.rotation.prePublish + ') must be at least jwks.maxAge (' + self.spec.jwks.maxAge + ') + rotation.slowestVerifier (' + self.spec.rotation.slowestVerifier + ') + twice clockSkew (' + self.spec.clockSkew + '): raise prePublish or lower these, or a verifier meets a token whose key it has not fetched yet'",message="rotation.prePublish must be at least jwks.maxAge + rotation.slowestVerifier + twice clockSkew: raise prePublish"
 type SigningKeySet struct {

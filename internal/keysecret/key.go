@@ -24,11 +24,22 @@ type binding struct {
 	Sequence  int64  `json:"sequence"`
 	KID       string `json:"kid"`
 	Algorithm string `json:"alg"`
+	// Brought tells that the key was taken from its owner's Secret. Absent where it was not: an older manager knows nothing of it.
+	Brought bool `json:"brought,omitempty"`
 }
 
-// EncodeKey writes a private key as its immutable Secret.
+// EncodeKey writes a private key that was made for the set as its immutable Secret.
 func EncodeKey(owner Owner, sequence int64, private *token.PrivateKey) (*corev1.Secret, error) {
-	bound, err := json.Marshal(binding{keyFormat, owner.String(), sequence, private.KID(), string(private.Algorithm())})
+	return encodeKey(owner, sequence, private, false)
+}
+
+// EncodeBrought writes one that its owner brought.
+func EncodeBrought(owner Owner, sequence int64, private *token.PrivateKey) (*corev1.Secret, error) {
+	return encodeKey(owner, sequence, private, true)
+}
+
+func encodeKey(owner Owner, sequence int64, private *token.PrivateKey, brought bool) (*corev1.Secret, error) {
+	bound, err := json.Marshal(binding{keyFormat, owner.String(), sequence, private.KID(), string(private.Algorithm()), brought})
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +74,7 @@ func DecodeKey(from *corev1.Secret, owner Owner, sequence int64) (*token.Private
 		return nil, keys.Key{}, refuse(ReasonInvalid, "the private key is not the one that was made")
 	}
 	return private, keys.Key{
-		KID: private.KID(), Algorithm: keys.Algorithm(private.Algorithm()), Bits: private.Public().Bits(),
+		KID: private.KID(), Algorithm: keys.Algorithm(private.Algorithm()), Bits: private.Public().Bits(), Brought: bound.Brought,
 		Sequence: sequence, PublicJWK: private.Public().JWK(),
 	}, nil
 }

@@ -31,12 +31,15 @@ type ringWire struct {
 	RotateHandled string          `json:"rotateHandled,omitempty"`
 	Keys          []keyWire       `json:"keys"`
 	Tombstones    []tombstoneWire `json:"tombstones,omitempty"`
+	// Taken, and Brought of a key, are absent where no key was ever brought: a manager from before reads such a ring.
+	Taken []string `json:"taken,omitempty"`
 }
 
 type keyWire struct {
 	KID         string          `json:"kid"`
 	Algorithm   string          `json:"alg"`
 	Bits        int             `json:"bits,omitempty"`
+	Brought     bool            `json:"brought,omitempty"`
 	Sequence    int64           `json:"sequence"`
 	State       string          `json:"state"`
 	PublicJWK   json.RawMessage `json:"jwk"`
@@ -62,11 +65,11 @@ func EncodeRing(owner Owner, ring *keys.Ring) (*corev1.Secret, error) {
 	}
 	wire := ringWire{
 		Format: ringFormat, Set: owner.String(), Epoch: ring.Epoch, Revision: ring.Revision,
-		NextSequence: ring.NextSequence, RotateHandled: ring.RotateHandled, Keys: []keyWire{},
+		NextSequence: ring.NextSequence, RotateHandled: ring.RotateHandled, Keys: []keyWire{}, Taken: ring.Taken,
 	}
 	for _, k := range ring.Keys {
 		w := keyWire{
-			KID: k.KID, Algorithm: string(k.Algorithm), Bits: k.Bits, Sequence: k.Sequence, State: string(k.State), PublicJWK: k.PublicJWK,
+			KID: k.KID, Algorithm: string(k.Algorithm), Bits: k.Bits, Brought: k.Brought, Sequence: k.Sequence, State: string(k.State), PublicJWK: k.PublicJWK,
 			Created: k.Created, Published: k.Published, Activated: k.Activated, Retiring: k.Retiring, VerifyUntil: k.VerifyUntil,
 		}
 		if k.MaxTTL > 0 {
@@ -100,7 +103,7 @@ func DecodeRing(secret *corev1.Secret, owner Owner) (keys.Ring, error) {
 	if wire.Set != owner.String() {
 		return keys.Ring{}, refuse(ReasonForeign, "the ring belongs to another set than %s", owner)
 	}
-	ring := keys.Ring{Epoch: wire.Epoch, Revision: wire.Revision, NextSequence: wire.NextSequence, RotateHandled: wire.RotateHandled}
+	ring := keys.Ring{Epoch: wire.Epoch, Revision: wire.Revision, NextSequence: wire.NextSequence, RotateHandled: wire.RotateHandled, Taken: wire.Taken}
 	for i := range wire.Keys {
 		key, err := wire.Keys[i].key()
 		if err != nil {
@@ -132,7 +135,7 @@ func (w *keyWire) key() (keys.Key, error) {
 		}
 	}
 	return keys.Key{
-		KID: w.KID, Algorithm: keys.Algorithm(w.Algorithm), Bits: w.Bits, Sequence: w.Sequence, State: keys.State(w.State),
+		KID: w.KID, Algorithm: keys.Algorithm(w.Algorithm), Bits: w.Bits, Brought: w.Brought, Sequence: w.Sequence, State: keys.State(w.State),
 		PublicJWK: bytes.Clone(public.JWK()), Created: w.Created, Published: w.Published, Activated: w.Activated,
 		Retiring: w.Retiring, VerifyUntil: w.VerifyUntil, MaxTTL: ttl,
 	}, nil

@@ -42,7 +42,7 @@ func apiConstants(t *testing.T, prefix string) []string {
 // TestEveryReasonHasAdvice holds the advices to the reasons of the API, in both directions.
 func TestEveryReasonHasAdvice(t *testing.T) {
 	fine := []string{v1alpha1.ReasonReady, v1alpha1.ReasonAccepted, v1alpha1.ReasonAsExpected, v1alpha1.ReasonResolved,
-		v1alpha1.ReasonPromoted, v1alpha1.ReasonResumed, v1alpha1.ReasonBaking, v1alpha1.ReasonComplete, v1alpha1.ReasonEnforced, v1alpha1.ReasonProbed}
+		v1alpha1.ReasonPromoted, v1alpha1.ReasonResumed, v1alpha1.ReasonBaking, v1alpha1.ReasonComplete, v1alpha1.ReasonEnforced, v1alpha1.ReasonProbed, v1alpha1.ReasonKeyTaken}
 	reasons := apiConstants(t, "Reason")
 	for _, reason := range reasons {
 		if _, has := advices[reason]; has == slices.Contains(fine, reason) {
