@@ -13,6 +13,8 @@ import (
 
 // FuzzBuild: a document is refused with a reason, or the edge that is made of it trusts nobody whom the document does
 // not name, knows no key that it does not name, and is taken again.
+//
+//fuzz:with ./internal/snapshot ./internal/token ./internal/policy encoding/json
 func FuzzBuild(f *testing.F) {
 	whole := document(2, 2, signingKeys()[0])
 	whole.Format = snapshot.EdgeFormat

@@ -29,6 +29,8 @@ func edgeDocument() snapshot.Edge {
 
 // FuzzDecode: a document is refused with a reason that quotes none of its values, or is one of the format asked for, is
 // JSON to the library as well, and is the same after it was written and read again.
+//
+//fuzz:with encoding/json
 func FuzzDecode(f *testing.F) {
 	// Of a compressed document, which has a checksum, no change is read at all: most are plain.
 	issuer, err1 := snapshot.PlainIssuer(issuerDocument())
