@@ -11,7 +11,7 @@ import (
 type Header struct{ Name, Value string }
 
 // Request is what a check reads of a CheckRequest. The zero value is the empty message. It is for one goroutine at a
-// time; its texts share the memory that was given to [Request.Read] and stay good.
+// time; its texts share the memory that was given to [Request.Read], and are good as long as nobody writes there.
 type Request struct {
 	// Malformed tells that the bytes were no CheckRequest. Then the rest is empty.
 	Malformed bool
@@ -63,7 +63,7 @@ const (
 	headerRawValue       = 3
 )
 
-// Read makes r what b says. It keeps b, which nobody may change afterwards.
+// Read makes r what b says. It keeps b, which nobody may change while r or one of its texts is used.
 func (r *Request) Read(b []byte) {
 	r.Reset()
 	if !r.check(b) {

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/keyturn/keyturn/internal/checkwire"
 	"github.com/keyturn/keyturn/internal/token"
 )
 
@@ -26,14 +25,14 @@ func BenchmarkCheck(b *testing.B) {
 	for name, bearer := range map[string]string{"allowed": raw, "bad signature": raw[:len(raw)-8] + "AAAAAAAA"} {
 		b.Run(name, func(b *testing.B) {
 			question := wireQuestion(b, bearer)
-			c, request := checker{a: w.Authorizer}, new(checkwire.Request)
+			c, request := checker{a: w.Authorizer}, new(incoming)
 			ctx := peer.NewContext(b.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}})
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := (codec{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(question)}, request); err != nil {
 					b.Fatal(err)
 				}
-				if answer := c.check(ctx, request); (answer[1] == 0) != (name == "allowed") {
+				if answer, _ := c.check(ctx, &request.Request); (answer[1] == 0) != (name == "allowed") {
 					b.Fatalf("%q", answer)
 				}
 			}

@@ -45,6 +45,9 @@ type outcome struct {
 	told []field
 	// remove are further spellings of those, in lower case, that must not reach the application.
 	remove []string
+	// kept: texts of the question may be needed after the answer. What asks about legacy sessions goes on on its own, and
+	// what counts them remembers words of theirs; without them nothing does.
+	kept bool
 }
 
 // decide answers the question, counts it and, if it denies, logs it.
@@ -55,11 +58,12 @@ func (a *Authorizer) decide(ctx context.Context, q question) outcome {
 	in, access, judged := a.input(ctx, edge, &q, started)
 	decision := policy.Decide(in)
 	if out, is := a.probed(edge, access, q, in, decision, started); is {
+		out.kept = edge.steering != nil
 		return out
 	}
 	out := outcome{Decision: decision}
 	if edge != nil {
-		out.challenge = edge.challenge
+		out.challenge, out.kept = edge.challenge, edge.steering != nil
 		if judged.announce {
 			out.announcement = edge.steering.Headers()
 		}

@@ -13,9 +13,13 @@ import (
 const (
 	// maxLogged bounds what of a client's words goes into a line of the log.
 	maxLogged = 200
-	// maxDenials bounds the lines about denials for one reason in a second: strangers cause them, and a flood of bad tokens
+	// maxDenials bounds the lines about denials for one reason in any second: strangers cause them, and a flood of bad tokens
 	// must not fill the disk. The metrics count all.
-	maxDenials = 100
+	maxDenials = denialsAtOnce + denialsEach
+	// denialsAtOnce may come together; from then on there is one for each denialGap. A line costs more than a check, and a
+	// second's lines at its beginning would make good requests wait behind them, each second again.
+	denialsAtOnce, denialsEach = 25, 75
+	denialGap                  = time.Second / denialsEach
 	// tellAfter is when a line tells how many were left out.
 	tellAfter = time.Second
 )
@@ -29,8 +33,8 @@ type denialLog struct {
 
 // denialLines are the lines about one reason.
 type denialLines struct {
-	second  int64
-	lines   int
+	// full is when so many lines may come together again as ever.
+	full    time.Time
 	dropped int // and not told of
 	level   slog.Level
 }
@@ -47,11 +51,12 @@ func (d *denialLog) take(reason policy.Reason, level slog.Level, now time.Time) 
 		l = &denialLines{level: level}
 		d.reasons[reason] = l
 	}
-	if second := now.Unix(); second != l.second {
-		l.second, l.lines = second, 0
+	wait := l.full.Sub(now)
+	if wait < 0 || wait > denialsAtOnce*denialGap { // long ago, or the clock was set back
+		wait = 0
 	}
-	if l.lines < maxDenials {
-		l.lines++
+	if wait <= (denialsAtOnce-1)*denialGap {
+		l.full = now.Add(wait + denialGap)
 		return true, false
 	}
 	l.dropped++

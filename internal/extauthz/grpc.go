@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -63,36 +62,32 @@ var service = grpc.ServiceDesc{
 // checker answers Checks. It never returns a gRPC error: to a proxy that is set to fail open, an error would be an allow.
 type checker struct{ a *Authorizer }
 
-var requests = sync.Pool{New: func() any { return new(checkwire.Request) }}
-
 func handleCheck(server any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // the order is grpc-go's
-	request := requests.Get().(*checkwire.Request)
-	defer func() {
-		request.Reset()
-		requests.Put(request)
-	}()
+	request := requests.Get().(*incoming)
 	if decode(request) != nil { // cannot be: see codec
 		request.Reset()
 		request.Malformed = true
 	}
-	return server.(checker).check(ctx, request), nil
+	answer, kept := server.(checker).check(ctx, &request.Request)
+	request.recycle(kept)
+	return answer, nil
 }
 
-// check keeps nothing of the request but texts.
-func (c checker) check(ctx context.Context, request *checkwire.Request) (answer reply) {
+// check answers. kept tells that texts of the request may be needed longer.
+func (c checker) check(ctx context.Context, request *checkwire.Request) (answer reply, kept bool) {
 	grpcRequest := false
 	defer func() {
 		if fault := recover(); fault != nil {
-			answer = denied(c.a.fault("grpc", fault), grpcRequest)
+			answer, kept = denied(c.a.fault("grpc", fault), grpcRequest), true
 		}
 	}()
 	headers := readHeaders(request)
 	grpcRequest = headers.grpc
 	out := c.a.decide(ctx, readGRPC(ctx, request, headers))
 	if out.Allow {
-		return allowed(out, headers.identity)
+		return allowed(out, headers.identity), out.kept
 	}
-	return denied(out, grpcRequest)
+	return denied(out, grpcRequest), out.kept
 }
 
 // readGRPC reads the question of a Check.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unsafe"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -37,7 +38,7 @@ type reply []byte
 const denialFields = 8
 
 // replyRoom is enough for most answers that allow, denialRoom for most that deny.
-const replyRoom, denialRoom = 384, 1024
+const replyRoom, denialRoom = 384, 768
 
 // allowed makes the answer that lets a request through. Envoy sets headers in order and removes last, so a header that
 // is set is never in the list of the removed; one that has no value is removed, because an empty one cannot be set.
@@ -100,7 +101,8 @@ func denied(out outcome, grpcRequest bool) reply {
 	if !grpcRequest {
 		d.Headers = append(d.Headers, checkwire.Header{Name: "content-type", Value: problemType})
 		var room [problemRoom]byte
-		d.Body = string(appendProblem(room[:0], out))
+		body := appendProblem(room[:0], out)
+		d.Body = unsafe.String(unsafe.SliceData(body), len(body)) // is copied into the answer, and nobody else has it
 	}
 	return checkwire.AppendDenied(make(reply, 0, denialRoom), d)
 }

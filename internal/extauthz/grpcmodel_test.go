@@ -100,7 +100,8 @@ func (c checker) Check(ctx context.Context, r *auth.CheckRequest) (*auth.CheckRe
 	var request checkwire.Request
 	request.Read(raw)
 	answer := new(auth.CheckResponse)
-	return answer, proto.Unmarshal(c.check(ctx, &request), answer)
+	encoded, _ := c.check(ctx, &request)
+	return answer, proto.Unmarshal(encoded, answer)
 }
 
 func TestAnswersAreThoseOfTheGeneratedTypes(t *testing.T) {

@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,10 +13,12 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/revocation"
+	"github.com/keyturn/keyturn/internal/token"
 )
 
 // plainBytes sends and receives messages as they are.
@@ -57,6 +60,57 @@ func TestBrokenMessagesAreDenied(t *testing.T) {
 	if err != nil || status.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
 		t.Errorf("health: %v %v", status, err)
 	}
+}
+
+// What a Check was read from is used for the next one: nothing that lasts longer may point there.
+func TestNothingKeepsTheMemoryOfACheck(t *testing.T) {
+	w := newWorld(t)
+	ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}})
+	request := &incoming{}
+	ask := func(raw string, want int, kept bool) (user string) {
+		t.Helper()
+		message, err := proto.Marshal((&envoy{extensions: map[string]string{PolicyExtension: "-/default"}}).request(get(bearer(raw))))
+		check(t, err)
+		check(t, codec{}.Unmarshal(mem.BufferSlice{mem.SliceBuffer(message)}, request))
+		encoded, got := checker{a: w.Authorizer}.check(ctx, &request.Request)
+		for i := range request.memory { // as a request of somebody else would
+			request.memory[i] = '?'
+		}
+		var answer auth.CheckResponse
+		check(t, proto.Unmarshal(encoded, &answer))
+		out, err := apply(get(), &answer)
+		check(t, err)
+		if out.status != want || got != kept {
+			t.Errorf("status %d, want %d; kept %v, want %v", out.status, want, got, kept)
+		}
+		return strings.Join(out.upstream["x-auth-user"], ",")
+	}
+	ann := mint(t, signingKeys()[0])
+	bob := mint(t, signingKeys()[0], func(c *token.Claims) { c.Subject = "bob" })
+	for range 3 { // verified, then remembered
+		for raw, want := range map[string]string{ann: "ann", bob: "bob"} {
+			if user := ask(raw, 200, false); user != want {
+				t.Errorf("user %q, want %q", user, want)
+			}
+		}
+		ask(ann[:len(ann)-8]+"AAAAAAAA", 401, false)
+		ask("garbage", 401, false)
+	}
+	if strings.Contains(w.log.String(), "??") || strings.Contains(scrape(t, w), "??") {
+		t.Error("the log or the metrics show what came later")
+	}
+	before := request.memory
+	request.recycle(false)
+	if request.memory == nil || len(before) == 0 {
+		t.Error("memory is not used again")
+	}
+	request.memory = make([]byte, maxKept+1)
+	if request.recycle(false); request.memory != nil {
+		t.Error("a large Check leaves its memory")
+	}
+
+	w = newLegacyWorld(t)
+	ask(ann, 200, true) // what asks about sessions may go on
 }
 
 // A token that was found valid, and is remembered, dies when it should: by its own end, its session's, its key's, and by
