@@ -117,9 +117,12 @@ func (f *fleet) status(name string, r *fakeReplica, does fault) *snapshot.Status
 		if r.keys.Active != "" {
 			r.latest[r.keys.Active] = now.Add(r.ttl)
 		}
-		status.LatestExpiry = map[string]time.Time{}
+		status.LatestExpiry, status.LiveTokens = map[string]time.Time{}, map[string]int64{}
 		for kid, exp := range r.latest {
 			status.LatestExpiry[kid] = exp
+			if exp.After(now) {
+				status.LiveTokens[kid] = livingTokens
+			}
 		}
 	}
 	f.store.play(status, r, does)
@@ -239,3 +242,6 @@ func (f *fleet) forget(uid string) {
 	defer f.mu.Unlock()
 	delete(f.replicas, uid)
 }
+
+// livingTokens is how many unexpired tokens of each key a token service says that it signed.
+const livingTokens = 7

@@ -84,6 +84,9 @@ func TestRevokedKey(t *testing.T) {
 	}
 	w.fleet.set("signer", fault{})
 	w.revoked(first.KID, first.Sequence)
+	if got := w.revocation("leak").Status.Exposure.Tokens; got != livingTokens {
+		t.Errorf("the exposure is %d tokens, want %d", got, livingTokens)
+	}
 	w.eventually("a standby is there again", w.unhealthy)
 	if edge, err := w.edgeDocument(); err != nil || slices.ContainsFunc(edge.Keys.Keys, func(k snapshot.Key) bool { return k.KID == first.KID }) {
 		t.Errorf("the edge's document has the revoked key: %v", err)

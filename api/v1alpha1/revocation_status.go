@@ -70,6 +70,13 @@ type RevocationExposure struct {
 	// +optional
 	Until metav1.Time `json:"until,omitzero"`
 
+	// tokens is how many access tokens a revocation of a key, or of all, hits: those
+	// signed by the token services that run, since they started, and not expired when
+	// until was noted. Absent for a user and a session, and when none is known.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Tokens int64 `json:"tokens,omitempty"`
+
 	// replicas of the edge that are known to refuse them, of all that run, such as:
 	// 2/3
 	// +optional

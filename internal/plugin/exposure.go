@@ -25,8 +25,9 @@ type RevocationReport struct {
 	Waiting  []string  `json:"waiting,omitempty"`
 	Created  time.Time `json:"created,omitzero"`
 	Since    time.Time `json:"since,omitzero"`
-	// Until is when the last token that it hits has expired.
-	Until time.Time `json:"until,omitzero"`
+	// Until is when the last token that it hits has expired; Tokens counts those of a key, or of all, when that was noted.
+	Until  time.Time `json:"until,omitzero"`
+	Tokens int64     `json:"tokens,omitempty"`
 }
 
 // ExposureReport is what `exposure` prints for machines.
@@ -85,7 +86,7 @@ func NewRevocationReport(rev *v1alpha1.Revocation) RevocationReport {
 	r := RevocationReport{
 		Namespace: rev.Namespace, Name: rev.Name, Kind: string(status.Kind), What: status.What, Reason: rev.Spec.Reason,
 		Enforced: statusOf(status.Conditions, v1alpha1.ConditionEnforced), Replicas: status.Exposure.Replicas, Waiting: status.Exposure.WaitingFor,
-		Created: rev.CreationTimestamp.Time, Since: status.EnforcedTime.Time, Until: status.Exposure.Until.Time,
+		Created: rev.CreationTimestamp.Time, Since: status.EnforcedTime.Time, Until: status.Exposure.Until.Time, Tokens: status.Exposure.Tokens,
 	}
 	for i := range status.Conditions {
 		if c := &status.Conditions[i]; c.Type == v1alpha1.ConditionEnforced {
@@ -161,6 +162,9 @@ func revocationTable(all []RevocationReport, now time.Time) *table {
 		}
 		if r.Until.After(now) {
 			until = moment(r.Until, now)
+			if r.Tokens > 0 {
+				until += fmt.Sprintf(", %d of them", r.Tokens)
+			}
 		}
 		t.add(text(r.Namespace), text(r.Name), text(r.Kind), text(r.What), enforced, text(r.Replicas), text(until), text(r.Reason))
 	}

@@ -163,7 +163,7 @@ func revocationObjects() []client.Object {
 	kid := settledSet().Status.ActiveKid
 	waits.Name, waits.Spec = "leaked", v1alpha1.RevocationSpec{Key: &v1alpha1.KeyRevocation{SigningKeySetRef: v1alpha1.SigningKeySetReference{Name: "main"}, Kid: kid}, Reason: "in a public repository"}
 	waits.Status = v1alpha1.RevocationStatus{
-		Kind: v1alpha1.RevocationKey, What: kid[:8], Exposure: v1alpha1.RevocationExposure{Until: at(-18 * time.Minute), Replicas: "1/2", WaitingFor: []string{"web-extauthz-1-a"}},
+		Kind: v1alpha1.RevocationKey, What: kid[:8], Exposure: v1alpha1.RevocationExposure{Until: at(-18 * time.Minute), Tokens: 1240, Replicas: "1/2", WaitingFor: []string{"web-extauthz-1-a"}},
 		Conditions: []metav1.Condition{condition(v1alpha1.ConditionEnforced, "False", v1alpha1.ReasonWaitingForReplicas, "web-extauthz-1-a accepts it at epoch 7")},
 	}
 	return []client.Object{done, waits}

@@ -26,6 +26,9 @@ type Status struct {
 	Keys []Key `json:"keys,omitempty"`
 	// LatestExpiry is, for an issuer, the latest `exp` it signed since it started, by kid.
 	LatestExpiry map[string]time.Time `json:"latestExpiry,omitempty"`
+	// LiveTokens is, for an issuer, how many tokens it signed since it started have not expired, by kid. Those that a logout
+	// ended are among them.
+	LiveTokens map[string]int64 `json:"liveTokens,omitempty"`
 	// Clock is the replica's time when it answered.
 	Clock time.Time `json:"clock"`
 	// Refused describes the newest document that was not taken; nil when the newest is in force.

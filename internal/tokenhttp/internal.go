@@ -95,6 +95,6 @@ func (s *Service) Status(ctx context.Context) snapshot.Status {
 		status.Rollout = s.counter.Status(d.steer, now)
 	}
 	// After the document: whoever sees the new key here sees every expiry of the old one that was noted before.
-	status.LatestExpiry = s.ledger.all()
+	status.LatestExpiry, status.LiveTokens = s.ledger.all(), s.ledger.live(now)
 	return status
 }
