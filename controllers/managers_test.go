@@ -1,19 +1,38 @@
 package controllers
 
 import (
+	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/keys"
+	"github.com/keyturn/keyturn/internal/keysecret"
 )
 
-// TestTwoManagers: two managers without leader election do the same work at once. The ring has one Active key at every
-// instant, and nothing is made twice.
+// slowHand is a manager whose commits arrive late: it decided by a ring that the other has replaced meanwhile.
+type slowHand struct{ next http.RoundTripper }
+
+func (s slowHand) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/secrets/"+keysecret.RingName(setName)) {
+		late := time.NewTimer(300 * time.Millisecond)
+		defer late.Stop()
+		select {
+		case <-late.C:
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+	return s.next.RoundTrip(r)
+}
+
+// TestTwoManagers: two managers without leader election do the same work at once, and one of them is slow. The ring has one Active
+// key at every instant, nothing is made twice, and what one commits the other never undoes.
 func TestTwoManagers(t *testing.T) {
 	w := newWorld(t)
-	w.startManager()
+	w.startManagerOver(func(next http.RoundTripper) http.RoundTripper { return slowHand{next} })
 	w.declare()
 	epoch := int64(0)
 	oneActive := func() string {
@@ -44,6 +63,9 @@ func TestTwoManagers(t *testing.T) {
 			}
 			return oneActive()
 		})
+	}
+	if slices.Contains(w.events(), restored) {
+		t.Error("a manager found a ring that was put back")
 	}
 	w.fleet.holds(w.ring().Active().KID)
 	a := &attack{world: w, before: w.ring()}
