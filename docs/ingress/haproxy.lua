@@ -3,9 +3,9 @@
 --   lua-load-per-thread /etc/haproxy/keyturn.lua
 --   http-request lua.keyturn NAMESPACE/NAME
 --   http-request deny deny_status 503 unless { var(txn.keyturn_allowed) -m bool }
--- Only an answer with the status 200 and no body lets a request pass. HAProxy logs an error in a script, want of memory
--- among them, and goes on with the next rule: so this one says that a request may pass, as the last thing it does, and the
--- line behind it refuses whatever it did not say that of.
+-- Only Keyturn's own yes lets a request pass: the status 200, `X-Keyturn-Allowed: true` and no body. HAProxy logs an error
+-- in a script, want of memory among them, and goes on with the next rule: so this one says that a request may pass, as the
+-- last thing it does, and the line behind it refuses whatever it did not say that of.
 local authorizer = assert(os.getenv("KEYTURN_AUTHORIZER"), "setenv KEYTURN_AUTHORIZER before lua-load-per-thread")
 
 -- What the application is told. Add the upstreamHeaders of your AccessPolicies here and to the del-header lines.
@@ -58,7 +58,8 @@ core.register_action("keyturn", { "http-req" }, function(txn, policy)
   end)
   if not ok or not answer or not answer.headers then return unavailable(txn) end
 
-  if answer.status == 200 and (answer.body == nil or answer.body == "") then
+  local allowed = answer.headers["x-keyturn-allowed"] and answer.headers["x-keyturn-allowed"][0]
+  if answer.status == 200 and allowed == "true" and (answer.body == nil or answer.body == "") then
     for _, name in ipairs(identity) do
       local value = answer.headers[name] and answer.headers[name][0]
       if not value or answer.headers[name][1] then return unavailable(txn) end

@@ -20,6 +20,7 @@ func TestProxies(t *testing.T) {
 			t.Run("websockets", f.testWebSockets)
 			t.Run("connections", f.testConnections)
 			t.Run("sizes", f.testSizes)
+			t.Run("long headers", f.testLongHeaders)
 		})
 	}
 }
@@ -70,6 +71,10 @@ func (f *front) testDecisions(t *testing.T) {
 			}
 		}
 		switch row.status {
+		case 403:
+			if challenge := got.header.Values("WWW-Authenticate"); row.want == "insufficient_role" && (len(challenge) != 1 || !strings.Contains(challenge[0], `error="insufficient_scope"`)) {
+				t.Errorf("%s: %q", row.line, challenge)
+			}
 		case 401:
 			if challenge := got.header.Values("WWW-Authenticate"); len(challenge) != 1 || !strings.HasPrefix(challenge[0], `Bearer realm="https://id.example.test"`) {
 				t.Errorf("%s: %q", row.line, challenge)

@@ -15,6 +15,10 @@ const (
 	HeaderCode = "X-Keyturn-Code"
 )
 
+// HeaderAllowed is `true` in each HTTP answer that lets a request through, and in no other, so that a proxy can tell it
+// from something else's 200.
+const HeaderAllowed = "X-Keyturn-Allowed"
+
 // retryAfter is what a client should wait, in seconds, when the edge cannot decide.
 const retryAfter = "1"
 

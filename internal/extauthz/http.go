@@ -47,7 +47,7 @@ func (a *Authorizer) serveCheck(w http.ResponseWriter, r *http.Request) {
 }
 
 // Values of headers that are the same in every answer. net/http changes none.
-var noStore, noLength, problemTypes = []string{"no-store"}, []string{"0"}, []string{problemType}
+var noStore, noLength, problemTypes, isAllowed = []string{"no-store"}, []string{"0"}, []string{problemType}, []string{"true"}
 
 // writeAllow sets every identity header, also an empty one: some proxies keep the client's where it is absent. Names are
 // in canonical form.
@@ -66,7 +66,7 @@ func writeAllow(w http.ResponseWriter, out outcome, d dialect) {
 	for _, line := range out.announcement {
 		h.Set(line.Name, line.Value)
 	}
-	h["Cache-Control"], h["Content-Length"] = noStore, noLength
+	h["Cache-Control"], h["Content-Length"], h[HeaderAllowed] = noStore, noLength, isAllowed
 	w.WriteHeader(http.StatusOK)
 }
 
@@ -76,6 +76,7 @@ func (a *Authorizer) writeDenial(w http.ResponseWriter, out outcome) {
 	for _, name := range policy.IdentityHeaders {
 		delete(h, name)
 	}
+	delete(h, HeaderAllowed)
 	var room [denialFields]field
 	for _, f := range appendDenialHeaders(room[:0], out) {
 		h.Set(f.name, f.value)
