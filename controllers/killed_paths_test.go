@@ -125,6 +125,22 @@ var ordeals = []ordeal{
 		w.expire()
 		return w.whole("3 Active, 4 Published, 2 Removed, 1 Removed")
 	}},
+	{"brought key", false, func(w *world) {
+		edit(w, w.newSet(), func(s *keyturnv1alpha1.SigningKeySet) { broughtFrom(ownKeys)(s, nil, nil) })
+		w.bring("1.json", ownJWK(w.T).text, "2.json", ownJWK(w.T).text)
+	}, func(w *world) string {
+		if k := w.ring().Key(w.set().Status.StandbyKid); k != nil && k.Brought && k.State == keys.Published && !w.ring().Active().Brought {
+			w.clock.step(25 * time.Hour)
+		}
+		w.expire()
+		if bad := w.whole("3 Active, 4 Published, 2 Removed, 1 Removed"); bad != "" {
+			return bad
+		}
+		if ring := w.ring(); len(ring.Taken) < 2 || !ring.Keys[0].Brought || !ring.Keys[1].Brought {
+			return "a key was made where one was brought"
+		}
+		return ""
+	}},
 	{"lost ring", false, func(w *world) {
 		w.remove(&corev1.Secret{ObjectMeta: w.meta(keysecret.RingName(setName))})
 	}, func(w *world) string { return w.whole("1 Active, 2 Published") }},

@@ -66,6 +66,12 @@ func TestSamples(t *testing.T) {
 			t.Errorf("%s %s: %v", sample.GetKind(), sample.GetName(), err)
 		}
 	}
+	// Nor does a newcomer bring keys.
+	for _, sample := range readSamples(t, "brought-keys") {
+		if err := apply(ctx, sample, client.DryRunAll); err != nil {
+			t.Errorf("%s %s: %v", sample.GetKind(), sample.GetName(), err)
+		}
+	}
 	// Nor does a newcomer revoke anything.
 	for _, sample := range readSamples(t, "revocations") {
 		kinds[sample.GetKind()] = true

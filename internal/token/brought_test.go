@@ -237,6 +237,9 @@ func refusalsQuoteNothing(t *testing.T, entry []byte, err error) {
 		if bytes.ContainsAny(part, " -\n\"") || !bytes.ContainsAny(part, "0123456789+/_ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
 			continue // words that the message may use as well
 		}
+		if strings.Contains("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256", string(part)) {
+			continue
+		}
 		if strings.Contains(message, string(part)) {
 			t.Fatalf("the message %q quotes the key", message)
 		}
