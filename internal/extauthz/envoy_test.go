@@ -18,6 +18,7 @@ import (
 // filter does, asks over real gRPC, and applies the answer in the filter's order.
 type envoy struct {
 	client auth.AuthorizationClient
+	conn   *grpc.ClientConn
 	// raw is encode_raw_headers: the list instead of the map.
 	raw bool
 	// extensions are the route's context_extensions.
@@ -33,7 +34,7 @@ func newEnvoy(t testing.TB, address string) *envoy {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return &envoy{client: auth.NewAuthorizationClient(conn), extensions: map[string]string{PolicyExtension: "-/default"}}
+	return &envoy{client: auth.NewAuthorizationClient(conn), conn: conn, extensions: map[string]string{PolicyExtension: "-/default"}}
 }
 
 type header struct{ name, value string }

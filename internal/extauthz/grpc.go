@@ -24,7 +24,6 @@ const PolicyExtension = "keyturn.dev/policy"
 // The bounds of the gRPC port.
 const (
 	maxMessageBytes   = 1 << 20 // a proxy may send a part of the body along
-	maxStreams        = 512     // checks at work on one connection; a proxy with more opens another
 	connectionTimeout = 5 * time.Second
 	// streamWorkers are goroutines that answer one check after the other: a new one for each would grow its stack anew,
 	// which costs a tenth of the check. Where more run at once, the rest get new ones.
@@ -33,18 +32,34 @@ const (
 	window = maxMessageBytes
 )
 
+// rpcBounds are those that a test makes smaller.
+type rpcBounds struct {
+	streams uint32 // checks at work on one connection; a proxy with more opens another
+	// age is when a connection ends, so that proxies find new replicas; what runs then may go on for the grace.
+	age, ageGrace time.Duration
+	// A connection on which nothing comes for idle is asked whether it lives, and ends without an answer within the wait.
+	idle, wait time.Duration
+	// pings is how often a proxy may ask that itself.
+	pings time.Duration
+}
+
+var usualBounds = rpcBounds{
+	streams: 512, age: 30 * time.Minute, ageGrace: time.Minute, idle: time.Minute, wait: 20 * time.Second, pings: 10 * time.Second,
+}
+
 // GRPC returns the server of Envoy's protocol, with the standard health service. It serves no reflection.
-func (a *Authorizer) GRPC() *grpc.Server {
+func (a *Authorizer) GRPC() *grpc.Server { return a.serverOf(usualBounds) }
+
+func (a *Authorizer) serverOf(b rpcBounds) *grpc.Server {
 	s := grpc.NewServer(
 		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")}),
-		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxHeaderListSize(maxHeaderBytes), grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxHeaderListSize(maxHeaderBytes), grpc.MaxConcurrentStreams(b.streams),
 		grpc.ConnectionTimeout(connectionTimeout), grpc.NumStreamWorkers(streamWorkers),
 		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
-			MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: time.Minute, // so that proxies find new replicas
-			Time: time.Minute, Timeout: 20 * time.Second,
+			MaxConnectionAge: b.age, MaxConnectionAgeGrace: b.ageGrace, Time: b.idle, Timeout: b.wait,
 		}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: b.pings, PermitWithoutStream: true}),
 	)
 	s.RegisterService(&service, checker{a: a})
 	grpc_health_v1.RegisterHealthServer(s, health{a: a})
