@@ -21,7 +21,9 @@ type objectMetrics struct {
 	activeSince, nextTransition, epoch, revision *prometheus.GaugeVec
 	keys, standby, replicas, loaded              *prometheus.GaugeVec
 	setCondition, serviceCondition               *prometheus.GaugeVec
-	transitions                                  *prometheus.CounterVec
+	lag                                          *prometheus.GaugeVec
+	transitions, failures                        *prometheus.CounterVec
+	behind                                       behindSince
 	rollouts                                     *rolloutMetrics
 	revocations                                  *revocationMetrics
 	access                                       *accessMetrics
@@ -45,13 +47,17 @@ func newObjectMetrics(registry prometheus.Registerer) *objectMetrics {
 		standby:          gauge("keyturn_signingkeyset_standby_keys", "Standby keys that the spec asks for."),
 		replicas:         gauge("keyturn_signingkeyset_replicas", "Replicas that should have loaded the newest revision."),
 		loaded:           gauge("keyturn_signingkeyset_replicas_loaded", "Replicas that have loaded the newest revision."),
+		lag:              gauge("keyturn_signingkeyset_propagation_lag_seconds", "How long replicas have been without the newest revision; 0 while none is."),
 		setCondition:     gauge("keyturn_signingkeyset_condition", "1 while the condition is True, else 0.", "condition"),
 		serviceCondition: gauge("keyturn_tokenservice_condition", "1 while the condition is True, else 0.", "condition"),
 		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keyturn_signingkeyset_transitions_total", Help: "Transitions of keys by the state that they led to; to Active are the rotations.",
 		}, []string{"namespace", "name", "to"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keyturn_signingkeyset_failures_total", Help: "What went wrong with the stored keys and was mended, by the reason of its Event.",
+		}, []string{"namespace", "name", "reason"}),
 	}
-	registry.MustRegister(m.transitions)
+	registry.MustRegister(m.transitions, m.failures)
 	m.rollouts, m.revocations = newRolloutMetrics(registry, gauge), newRevocationMetrics(gauge)
 	m.access = newAccessMetrics(registry, gauge)
 	return m
@@ -61,7 +67,33 @@ func newObjectMetrics(registry prometheus.Registerer) *objectMetrics {
 var (
 	shownStates   = []keyturnv1alpha1.KeyState{keyturnv1alpha1.KeyPending, keyturnv1alpha1.KeyPublished, keyturnv1alpha1.KeyActive, keyturnv1alpha1.KeyRetiring}
 	countedStates = slices.Concat(shownStates, []keyturnv1alpha1.KeyState{keyturnv1alpha1.KeyRemoved, keyturnv1alpha1.KeyRevoked})
+	// failureReasons are those of a SigningKeySet's warnings.
+	failureReasons = []string{keyturnv1alpha1.ReasonKeySecretInvalid, keyturnv1alpha1.ReasonRingRestored}
 )
+
+// behindSince remembers since when replicas of a set have been without what they should have. It is memory only: a manager that
+// starts begins at its first look. The zero value is ready; it is safe for concurrent use.
+type behindSince struct {
+	mu    sync.Mutex
+	since map[types.NamespacedName]time.Time
+}
+
+// look notes whether replicas are behind, and returns for how long.
+func (b *behindSince) look(of types.NamespacedName, behind bool, now time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !behind {
+		delete(b.since, of)
+		return 0
+	}
+	if b.since == nil {
+		b.since = map[types.NamespacedName]time.Time{}
+	}
+	if b.since[of].IsZero() {
+		b.since[of] = now
+	}
+	return max(0, now.Sub(b.since[of]))
+}
 
 // observeSet shows what the status of a SigningKeySet says.
 func (m *objectMetrics) observeSet(set *keyturnv1alpha1.SigningKeySet) {
@@ -84,11 +116,21 @@ func (m *objectMetrics) observeSet(set *keyturnv1alpha1.SigningKeySet) {
 	for _, state := range countedStates { // a counter that begins at one hides its first event from rate()
 		m.transitions.WithLabelValues(set.Namespace, set.Name, string(state)).Add(0)
 	}
+	for _, reason := range failureReasons {
+		m.failures.WithLabelValues(set.Namespace, set.Name, reason).Add(0)
+	}
 	truth(m.setCondition, set.Namespace, set.Name, status.Conditions)
 }
 
-// propagation shows how many replicas have what they should have.
-func (m *objectMetrics) propagation(set *keyturnv1alpha1.SigningKeySet, plan *keys.Plan) {
+// failure counts one warning about the stored keys of a set.
+func (m *objectMetrics) failure(set *keyturnv1alpha1.SigningKeySet, reason string) {
+	m.failures.WithLabelValues(set.Namespace, set.Name, reason).Inc()
+}
+
+// propagation shows how many replicas have what they should have, and for how long some have not.
+func (m *objectMetrics) propagation(set *keyturnv1alpha1.SigningKeySet, plan *keys.Plan, now time.Time) {
+	lag := m.behind.look(types.NamespacedName{Namespace: set.Namespace, Name: set.Name}, plan.Loaded < plan.Total, now)
+	m.lag.WithLabelValues(set.Namespace, set.Name).Set(lag.Seconds())
 	m.replicas.WithLabelValues(set.Namespace, set.Name).Set(float64(plan.Total))
 	m.loaded.WithLabelValues(set.Namespace, set.Name).Set(float64(plan.Loaded))
 }
@@ -106,10 +148,12 @@ func (m *objectMetrics) observeService(tsvc *keyturnv1alpha1.TokenService) {
 // forgetSet removes everything about a SigningKeySet that is gone.
 func (m *objectMetrics) forgetSet(name types.NamespacedName) {
 	at := prometheus.Labels{"namespace": name.Namespace, "name": name.Name}
-	for _, vec := range []*prometheus.GaugeVec{m.activeSince, m.nextTransition, m.epoch, m.revision, m.keys, m.standby, m.replicas, m.loaded, m.setCondition} {
+	for _, vec := range []*prometheus.GaugeVec{m.activeSince, m.nextTransition, m.epoch, m.revision, m.keys, m.standby, m.replicas, m.loaded, m.lag, m.setCondition} {
 		vec.DeletePartialMatch(at)
 	}
 	m.transitions.DeletePartialMatch(at)
+	m.failures.DeletePartialMatch(at)
+	m.behind.look(name, false, time.Time{})
 }
 
 // forgetService removes everything about a TokenService that is gone.

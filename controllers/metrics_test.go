@@ -12,10 +12,12 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/keysecret"
 )
 
 // gathered are the manager's own metrics about one namespace, by name and the labels beside namespace and name; and the
@@ -82,6 +84,7 @@ func TestMetrics(t *testing.T) {
 		"keyturn_signingkeyset_condition Ready": 1, "keyturn_signingkeyset_condition RotationOverdue": 0,
 		"keyturn_signingkeyset_transitions_total Active": 1, "keyturn_signingkeyset_transitions_total Revoked": 0,
 		"keyturn_signingkeyset_replicas": 3, "keyturn_signingkeyset_replicas_loaded": 3,
+		"keyturn_signingkeyset_propagation_lag_seconds": 0, "keyturn_signingkeyset_failures_total RingRestored": 0,
 		"keyturn_tokenservice_condition Ready": 1, "keyturn_tokenservice_condition StoreReachable": 1,
 	})
 	values, _ := gathered(t, w.ns)
@@ -94,6 +97,20 @@ func TestMetrics(t *testing.T) {
 		"keyturn_signingkeyset_transitions_total Active": 2, "keyturn_signingkeyset_keys Retiring": 1,
 		"keyturn_signingkeyset_active_since_timestamp_seconds": began + 25*3600,
 	})
+	w.fleet.set("signer", fault{lag: true})
+	w.remove(&corev1.Secret{ObjectMeta: w.meta(keysecret.RingName(setName))})
+	expect("the ring was rebuilt", map[string]float64{"keyturn_signingkeyset_failures_total RingRestored": 1})
+	behind := w.clock.Now()
+	w.step(time.Minute)
+	w.eventually("a replica is behind", func() string {
+		got, _ := gathered(t, w.ns)
+		if lag := got["keyturn_signingkeyset_propagation_lag_seconds"]; lag < 1 || lag > w.clock.Now().Sub(behind).Seconds() {
+			return fmt.Sprintf("the lag is %v s", lag)
+		}
+		return ""
+	})
+	w.fleet.set("signer", fault{})
+	expect("it has caught up", map[string]float64{"keyturn_signingkeyset_propagation_lag_seconds": 0})
 	aro := w.newRollout()
 	end := w.clock.Now().Add(90 * 24 * time.Hour)
 	aro.Spec.Deprecation = &keyturnv1alpha1.DeprecationSpec{At: metav1.NewTime(end.Add(-30 * 24 * time.Hour))}

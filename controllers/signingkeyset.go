@@ -96,7 +96,7 @@ func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1a
 			return 0, err
 		}
 		reportSet(set, conds, seen, r.now())
-		processMetrics().propagation(set, &seen.plan)
+		processMetrics().propagation(set, &seen.plan, r.now())
 		return r.pause(seen), nil
 	}
 	return pollWaiting, nil
@@ -134,6 +134,7 @@ func (r *signingKeySetReconciler) carryOut(ctx context.Context, set *keyturnv1al
 			return err
 		}
 		for _, sequence := range seen.observed.Spoiled {
+			processMetrics().failure(set, keyturnv1alpha1.ReasonKeySecretInvalid)
 			r.recorder.Eventf(set, nil, corev1.EventTypeWarning, keyturnv1alpha1.ReasonKeySecretInvalid, "PassOver",
 				"Secret %s is in the way and holds no key that was made for this set: it is passed over; find out who made it, and delete it", keysecret.KeyName(set.Name, sequence))
 		}

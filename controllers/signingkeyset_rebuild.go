@@ -78,6 +78,7 @@ func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alp
 	if err := r.writeRing(ctx, set, seen.ringSecret, &ring); err != nil {
 		return err
 	}
+	processMetrics().failure(set, keyturnv1alpha1.ReasonRingRestored)
 	r.recorder.Eventf(set, nil, corev1.EventTypeWarning, keyturnv1alpha1.ReasonRingRestored, "Rebuild",
 		"%s: rebuilt at epoch %d from the status and %d key Secrets", why, ring.Epoch, len(remains.Material))
 	return nil
