@@ -29,6 +29,7 @@ go mod tidy
 
 step "vet"
 go vet ./...
+go vet -tags envoy ./docs/ingress # its test runs where there is an Envoy only
 
 step "lint (the first run builds the linter from its pinned module, some minutes on two cores)"
 bin=${KEYTURN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/keyturn}/lint

@@ -1,12 +1,15 @@
 package ingress_test
 
 import (
+	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	bootstrap "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	authz "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
@@ -45,7 +48,100 @@ func unpack(t *testing.T, from *anypb.Any, into interface {
 	check(t, into.ValidateAll())
 }
 
-// No Envoy can be had from Debian or as a Go module, so its own types judge the files.
+// envoyConfiguration is the recipe with other addresses and the policy shop/web, as Envoy reads it: by gRPC, or with the
+// filter by HTTP in its place. The test with a real Envoy runs it.
+func envoyConfiguration(t *testing.T, at addresses, byHTTP bool) []byte {
+	t.Helper()
+	const filterName, policyName = "envoy.filters.http.ext_authz", "shop/web"
+	var all bootstrap.Bootstrap
+	read(t, "envoy.yaml", &all)
+	pack := func(into *anypb.Any, from proto.Message) { check(t, into.MarshalFrom(from)) }
+	listener := all.GetStaticResources().GetListeners()[0]
+	listener.Address = envoyAddress(t, at.listen)
+	var connections manager.HttpConnectionManager
+	in := listener.GetFilterChains()[0].GetFilters()[0].GetTypedConfig()
+	unpack(t, in, &connections)
+	named := 0
+	for _, r := range connections.GetRouteConfig().GetVirtualHosts()[0].GetRoutes() {
+		var own authz.ExtAuthzPerRoute
+		unpack(t, r.GetTypedPerFilterConfig()[filterName], &own)
+		if extensions := own.GetCheckSettings().GetContextExtensions(); extensions != nil {
+			extensions[extauthz.PolicyExtension] = policyName
+			pack(r.GetTypedPerFilterConfig()[filterName], &own)
+			named++
+		}
+	}
+	if named == 0 {
+		t.Fatal("no route names a policy")
+	}
+	authorizer := at.grpc
+	if byHTTP {
+		var other manager.HttpFilter
+		read(t, "envoy-http.yaml", &other)
+		var filter authz.ExtAuthz
+		unpack(t, other.GetTypedConfig(), &filter)
+		filter.GetHttpService().PathPrefix = "/authz/envoy/" + policyName
+		pack(other.GetTypedConfig(), &filter)
+		connections.HttpFilters[0], authorizer = &other, at.extAuthz
+	}
+	pack(in, &connections)
+	to := map[string]string{"extauthz": authorizer, "tokenservice": at.tokenService, "application": at.application}
+	for _, c := range all.GetStaticResources().GetClusters() {
+		c.GetLoadAssignment().GetEndpoints()[0].GetLbEndpoints()[0].GetEndpoint().Address = envoyAddress(t, to[c.GetName()])
+		if byHTTP && c.GetName() == "extauthz" {
+			c.TypedExtensionProtocolOptions = nil // no HTTP/2
+		}
+	}
+	check(t, all.ValidateAll())
+	text, err := protojson.Marshal(&all)
+	check(t, err)
+	return text
+}
+
+func envoyAddress(t *testing.T, hostPort string) *core.Address {
+	t.Helper()
+	host, text, err := net.SplitHostPort(hostPort)
+	check(t, err)
+	port, err := strconv.ParseUint(text, 10, 16)
+	check(t, err)
+	return &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{
+		Address: host, PortSpecifier: &core.SocketAddress_PortValue{PortValue: uint32(port)},
+	}}}
+}
+
+// What the test with a real Envoy runs is good to Envoy's types, so that it does not rot where there is none.
+func TestEnvoyTestConfiguration(t *testing.T) {
+	at := addresses{listen: "127.0.0.1:1001", extAuthz: "127.0.0.1:1002", grpc: "127.0.0.1:1003", tokenService: "127.0.0.1:1004", application: "127.0.0.1:1005"}
+	for _, byHTTP := range []bool{false, true} {
+		text := envoyConfiguration(t, at, byHTTP)
+		var all bootstrap.Bootstrap
+		check(t, protojson.Unmarshal(text, &all))
+		check(t, all.ValidateAll())
+		var connections manager.HttpConnectionManager
+		unpack(t, all.GetStaticResources().GetListeners()[0].GetFilterChains()[0].GetFilters()[0].GetTypedConfig(), &connections)
+		var filter authz.ExtAuthz
+		unpack(t, connections.GetHttpFilters()[0].GetTypedConfig(), &filter)
+		if (filter.GetHttpService() != nil) != byHTTP || (filter.GetGrpcService() != nil) == byHTTP || filter.GetFailureModeAllow() {
+			t.Errorf("the filter: %v", &filter)
+		}
+		asked, others := ":1003", ":1002"
+		if byHTTP {
+			asked, others = others, asked
+		}
+		plain := strings.NewReplacer(" ", "", `"portValue":`, ":").Replace(string(text))
+		for _, port := range []string{":1001", asked, ":1004", ":1005"} {
+			if strings.Count(plain, port) != 1 {
+				t.Errorf("%v: port %s is there %d times", byHTTP, port, strings.Count(plain, port))
+			}
+		}
+		if strings.Contains(plain, others) || strings.Contains(plain, "svc.cluster.local\",:") || !strings.Contains(plain, "shop/web") || strings.Contains(plain, policy.DefaultPolicy) {
+			t.Errorf("%v: %s", byHTTP, plain)
+		}
+	}
+}
+
+// No Envoy can be had from Debian or as a Go module, so its own types judge the files. Where there is one, the build tag
+// envoy runs them.
 func TestEnvoyRecipe(t *testing.T) {
 	var all bootstrap.Bootstrap
 	read(t, "envoy.yaml", &all)

@@ -24,8 +24,8 @@ import (
 	"github.com/keyturn/keyturn/internal/token"
 )
 
-// addresses are host:port of a proxy and of what it stands in front of.
-type addresses struct{ listen, extAuthz, tokenService, application string }
+// addresses are host:port of a proxy and of what it stands in front of. grpc is the authorizer's other port.
+type addresses struct{ listen, extAuthz, grpc, tokenService, application string }
 
 // proxy is a real proxy by its recipe, with the policy shop/web.
 type proxy struct {
@@ -85,7 +85,7 @@ type front struct {
 func (p proxy) put(t *testing.T, authorizer string) *front {
 	t.Helper()
 	f := &front{proxy: p, application: &application{}}
-	f.at.extAuthz = authorizer
+	f.at.extAuthz, f.at.grpc = authorizer, authorizer
 	if authorizer == "" {
 		f.authorize(t)
 	}
@@ -147,7 +147,7 @@ func (f *front) authorize(t *testing.T) {
 		_ = a.Serve(ctx, on, extauthz.Drain{Grace: time.Second})
 	}()
 	t.Cleanup(func() { cancel(); <-ended })
-	f.at.extAuthz, f.internal = on.HTTP.Addr().String(), on.Internal.Addr().String()
+	f.at.extAuthz, f.at.grpc, f.internal = on.HTTP.Addr().String(), on.GRPC.Addr().String(), on.Internal.Addr().String()
 }
 
 // bearer makes a token.
