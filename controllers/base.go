@@ -37,6 +37,7 @@ type base struct {
 	image     string
 	namespace string
 	steady    time.Duration
+	room      int // for revocations in a document
 
 	pace    pace             // of the key sets
 	sources keysecret.Source // of the keys that are brought

@@ -39,9 +39,15 @@ func (n nudge) pause() time.Duration {
 
 // nudge writes the revision into an annotation of each pod that has not loaded it, which makes the kubelet refresh the
 // mount at once. The watches of the Secret and of the pod are unordered, so it repeats until the pod has acknowledged.
-func (r *tokenServiceReconciler) nudge(ctx context.Context, replicas []replica, docs *documents) error {
+//
+// A kubelet looks after a pod at once, but not again before it has listed all containers, which it does once a second. So the
+// edges are spared while signers leave a key that leaked: of the next document, which is without it, they hear at once then.
+func (r *tokenServiceReconciler) nudge(ctx context.Context, replicas []replica, docs *documents, spareEdges bool) error {
 	for i := range replicas {
 		revision := docs.revision(replicas[i].signer)
+		if spareEdges && !replicas[i].signer {
+			continue
+		}
 		if replicas[i].revisionLoaded(revision) || !replicas[i].pod.DeletionTimestamp.IsZero() {
 			continue
 		}

@@ -64,13 +64,22 @@ func (r *revocationReconciler) Reconcile(ctx context.Context, request reconcile.
 	}
 	if enforced(&rev) {
 		processMetrics().revocations.observe(&rev)
-		return reconcile.Result{}, nil // for ever
+		return r.outcome(r.release(ctx, &rev), 0) // for ever
 	}
-	before := rev.Status.DeepCopy()
 	s := &revocationStep{rev: &rev, conds: conditions{&rev.Status.Conditions, rev.Generation}, now: r.now()}
 	if err := r.look(ctx, s); err != nil {
 		return r.outcome(err, 0)
 	}
+	reason, message := s.nothingToDo()
+	if reason != "" && !rev.DeletionTimestamp.IsZero() {
+		return r.outcome(r.giveUp(ctx, &rev, reason, message), 0)
+	}
+	if reason == "" {
+		if err := r.hold(ctx, &rev); err != nil {
+			return r.outcome(client.IgnoreNotFound(err), 0)
+		}
+	}
+	before := rev.Status.DeepCopy()
 	r.report(s)
 	rev.Status.ObservedGeneration = rev.Generation
 	processMetrics().revocations.observe(&rev)
@@ -81,7 +90,7 @@ func (r *revocationReconciler) Reconcile(ctx context.Context, request reconcile.
 		r.announce(&rev, before.Conditions, news(rev.Status.Conditions))
 	}
 	if enforced(&rev) {
-		return reconcile.Result{}, nil
+		return r.outcome(r.release(ctx, &rev), 0)
 	}
 	return r.outcome(nil, revocationPoll(s.now.Sub(rev.CreationTimestamp.Time)))
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/keyturn/keyturn/internal/snapshot"
 )
 
-// maxRevocations bounds the revocations in a document.
+// maxRevocations bounds the revocations in a document, unless [Options] say otherwise.
 const maxRevocations = 1000
 
 // revoking is what a document says of revocations.
@@ -28,6 +28,8 @@ type revoking struct {
 	left map[string]bool
 	// pending is the age of the youngest that is not enforced; negative if all are.
 	pending time.Duration
+	// takeover tells that signers are leaving a key that is revoked: it is in the ring until they have.
+	takeover bool
 }
 
 // revokingFor collects the revocations of a TokenService: those that are not enforced, and after that for as long as a token
@@ -42,6 +44,7 @@ func (b *base) revokingFor(ctx context.Context, tsvc *keyturnv1alpha1.TokenServi
 	var ours []*keyturnv1alpha1.Revocation
 	for i := range all.Items {
 		rev := &all.Items[i]
+		out.takeover = out.takeover || concerns(rev, tsvc) && leaving(ring, rev)
 		if !concerns(rev, tsvc) || over(rev, now) || invalidRevocation(rev) != "" || rev.Spec.Key != nil && !revokedIn(ring, rev.Spec.Key.Kid) {
 			continue
 		}
@@ -50,8 +53,14 @@ func (b *base) revokingFor(ctx context.Context, tsvc *keyturnv1alpha1.TokenServi
 			out.pending = age
 		}
 	}
-	// What is not enforced has the room first, the oldest before the younger; of the others, the youngest.
-	slices.SortFunc(ours, func(a, b *keyturnv1alpha1.Revocation) int {
+	out.entries, out.left = fitRevocations(ours, b.room)
+	return out, nil
+}
+
+// fitRevocations chooses those for which a document has room, and gives them sorted by UID; left are the others. What is not
+// enforced comes first, the oldest before the younger, so that each has its turn; of what is enforced, the youngest.
+func fitRevocations(all []*keyturnv1alpha1.Revocation, room int) (entries []snapshot.Revocation, left map[string]bool) {
+	slices.SortFunc(all, func(a, b *keyturnv1alpha1.Revocation) int {
 		if x, y := enforced(a), enforced(b); x != y {
 			if y {
 				return -1
@@ -67,18 +76,18 @@ func (b *base) revokingFor(ctx context.Context, tsvc *keyturnv1alpha1.TokenServi
 		}
 		return order
 	})
-	for i, rev := range ours {
-		if i < maxRevocations {
-			out.entries = append(out.entries, revocationEntry(rev))
+	for i, rev := range all {
+		if i < room {
+			entries = append(entries, revocationEntry(rev))
 			continue
 		}
-		if out.left == nil {
-			out.left = map[string]bool{}
+		if left == nil {
+			left = map[string]bool{}
 		}
-		out.left[string(rev.UID)] = true
+		left[string(rev.UID)] = true
 	}
-	slices.SortFunc(out.entries, func(a, b snapshot.Revocation) int { return strings.Compare(a.UID, b.UID) })
-	return out, nil
+	slices.SortFunc(entries, func(a, b snapshot.Revocation) int { return strings.Compare(a.UID, b.UID) })
+	return entries, left
 }
 
 // concerns tells whether a revocation goes into the document of a TokenService of its namespace.
@@ -129,6 +138,15 @@ func revokedIn(ring *keys.Ring, kid string) bool {
 	return ring != nil && slices.ContainsFunc(ring.Tombstones, func(t keys.Tombstone) bool { return t.KID == kid && t.State == keys.Revoked })
 }
 
+// leaving tells whether another key, which every edge has, signs in place of one that is revoked and not yet out of the ring.
+func leaving(ring *keys.Ring, rev *keyturnv1alpha1.Revocation) bool {
+	if rev.Spec.Key == nil || enforced(rev) || ring == nil || ring.Active() == nil {
+		return false
+	}
+	key := ring.Key(rev.Spec.Key.Kid)
+	return key != nil && key.State == keys.Retiring
+}
+
 func revocationEntry(rev *keyturnv1alpha1.Revocation) snapshot.Revocation {
 	entry := snapshot.Revocation{UID: string(rev.UID)}
 	switch spec := &rev.Spec; {
@@ -171,6 +189,8 @@ type revocationView struct {
 	replicas     []replica
 	// life is how long a token lives at most, by any clock.
 	life time.Duration
+	// legacy is the AuthRollout by which the application's own sessions are accepted; nil: they are not.
+	legacy *keyturnv1alpha1.AuthRollout
 }
 
 func (v *revocationViews) of(service types.UID) *revocationView {
@@ -190,6 +210,9 @@ func (v *revocationViews) publish(service types.UID, refs *resolved, revision in
 	view := &revocationView{listed: map[string]bool{}, left: refs.revoking.left, revision: revision, replicas: replicas}
 	for _, entry := range refs.revoking.entries {
 		view.listed[entry.UID] = true
+	}
+	if aro := refs.rollout; aro != nil && aro.Status.SunsetReachedTime.IsZero() {
+		view.legacy = aro
 	}
 	view.life = longestTTL(refs) + 2*publicKeys(refs.set, refs.ring, "").ClockSkew.Std()
 	v.mu.Lock()

@@ -106,6 +106,7 @@ func TestRevokedKey(t *testing.T) {
 	w.fleet.set("signer", fault{})
 	w.eventually("settle", w.unhealthy)
 	w.fleet.set("signer", fault{lag: true})
+	w.fleet.set("edge", fault{lag: true}) // which would be right to refuse what that signer signs
 	w.revoke("again", second.KID)
 	w.state(second.KID, keys.Retiring)
 	w.step(6 * time.Second)
@@ -116,6 +117,13 @@ func TestRevokedKey(t *testing.T) {
 		return want(w.set().Status.Conditions, "RevocationPending", "True RevocationUnconfirmed")
 	})
 	w.fleet.set("signer", fault{})
+	w.eventually("the signer has changed over", func() string {
+		if said := conditionMessage(w.set().Status.Conditions, "RevocationPending"); strings.Contains(said, "tokenservice") {
+			return said
+		}
+		return ""
+	})
+	w.fleet.set("edge", fault{})
 	w.revoked(second.KID, second.Sequence)
 	w.eventually("settle", w.unhealthy)
 }

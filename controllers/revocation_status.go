@@ -51,6 +51,9 @@ func (r *revocationReconciler) report(s *revocationStep) {
 }
 
 func (s *revocationStep) pending(reason, format string, args ...any) {
+	if !s.rev.DeletionTimestamp.IsZero() {
+		format, args = "%s; it is being deleted, and goes once it is enforced", []any{fmt.Sprintf(format, args...)}
+	}
 	s.conds.bad(keyturnv1alpha1.ConditionEnforced, reason, format, args...)
 	s.conds.bad(keyturnv1alpha1.ConditionReady, reason, format, args...)
 }
@@ -177,7 +180,7 @@ func (s *revocationStep) stored(views []*revocationView) bool {
 		return true
 	}
 	if view.left[uid] {
-		s.pending(keyturnv1alpha1.ReasonSnapshotFull, "%d other revocations of TokenService %s are not enforced yet, and there is no room for more: look why, or delete those that need not be", maxRevocations, s.services[0].Name)
+		s.pending(keyturnv1alpha1.ReasonSnapshotFull, "%d older revocations of TokenService %s are not enforced yet, and there is no room for more: look why; it has its turn as soon as one is", len(view.listed), s.services[0].Name)
 		return false
 	}
 	s.pending(view.unstored())
@@ -266,8 +269,9 @@ func (s *revocationStep) judge(views []*revocationView) {
 		s.pending(keyturnv1alpha1.ReasonNoReplicas, "no edge of TokenService %s runs: none accepts it, and one that starts must confirm", s.serviceNames())
 	default:
 		status.EnforcedTime = seconds(s.now)
-		s.conds.good(keyturnv1alpha1.ConditionEnforced, keyturnv1alpha1.ReasonEnforced, "all %d edges refuse it", total)
-		s.conds.good(keyturnv1alpha1.ConditionReady, keyturnv1alpha1.ReasonEnforced, "all %d edges refuse it", total)
+		for _, kind := range []string{keyturnv1alpha1.ConditionEnforced, keyturnv1alpha1.ConditionReady} {
+			s.conds.good(kind, keyturnv1alpha1.ReasonEnforced, "all %d edges refuse it%s", total, s.untouched(views))
+		}
 	}
 }
 

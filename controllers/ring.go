@@ -50,7 +50,8 @@ func (r *signingKeySetReconciler) writeRing(ctx context.Context, set *keyturnv1a
 	if err := r.vouch(ctx, set, ring.Keys...); err != nil {
 		return err
 	}
-	if err := r.disown(ctx, set, ring); err != nil {
+	disowned, err := r.disown(ctx, set, ring)
+	if err != nil {
 		return err
 	}
 	if current == nil {
@@ -65,6 +66,11 @@ func (r *signingKeySetReconciler) writeRing(ctx context.Context, set *keyturnv1a
 	set.Status.RingDigest = keysecret.Digest(secret)
 	projectRing(&set.Status, ring)
 	set.Status.Propagation = unloaded(set.Status.Propagation, ring)
+	if disowned {
+		// Documents are made of a ring that the status has, and those without the key shall not wait until all else is done. Where
+		// this fails, so will the update at the end, which is tried again.
+		_ = r.client.Status().Update(ctx, set, client.FieldOwner(keyturnv1alpha1.ManagerName))
+	}
 	return nil
 }
 

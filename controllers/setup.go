@@ -41,6 +41,8 @@ type Options struct {
 	Probes probe.Reach
 	// SteadyPoll is how long a settled object is left alone when no watch reports anything; by default 30 s.
 	SteadyPoll time.Duration
+	// Revocations bounds those in a document that are not enforced yet; by default 1,000.
+	Revocations int
 }
 
 // setsAtOnce is how many key sets are worked on at a time: it bounds how many keys are generated at once, and with them the
@@ -136,6 +138,9 @@ func newBase(mgr ctrl.Manager, options *Options) *base {
 	}
 	if shared.steady <= 0 {
 		shared.steady = pollSteady
+	}
+	if shared.room = options.Revocations; shared.room <= 0 {
+		shared.room = maxRevocations
 	}
 	return shared
 }

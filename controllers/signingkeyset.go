@@ -102,7 +102,8 @@ func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1a
 	return pollWaiting, nil
 }
 
-// pause is when to look again: soon while replicas are waited for, at the planned instant, and now and then.
+// pause is when to look again: soon while replicas are waited for, sooner while a revoked key is good because of them, at the
+// planned instant, and now and then.
 func (r *signingKeySetReconciler) pause(seen *observedSet) time.Duration {
 	plan, after := &seen.plan, r.pace.poll(r.steady)
 	if seen.source.waits(plan) {
@@ -113,6 +114,9 @@ func (r *signingKeySetReconciler) pause(seen *observedSet) time.Duration {
 	}
 	if len(plan.Waiting) > 0 {
 		after = min(after, pollWaiting)
+	}
+	if pending := plan.Found(keys.RevocationPending); pending != nil && len(plan.Waiting) > 0 {
+		after = min(after, pollRevocation)
 	}
 	return after
 }

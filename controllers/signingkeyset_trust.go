@@ -35,17 +35,18 @@ func (r *signingKeySetReconciler) vouch(ctx context.Context, set *keyturnv1alpha
 }
 
 // disown writes into the status the kids that the ring is about to have as revoked or as taken. So none of them returns, even if the
-// ring is lost in the next moment.
-func (r *signingKeySetReconciler) disown(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, ring *keys.Ring) error {
+// ring is lost in the next moment. It tells whether one of them is revoked.
+func (r *signingKeySetReconciler) disown(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, ring *keys.Ring) (bool, error) {
 	revoked, taken := revokedOf(set.Status.RevokedKids, ring), takenOf(set.Status.TakenKids, ring)
 	if slices.Equal(revoked, set.Status.RevokedKids) && slices.Equal(taken, set.Status.TakenKids) {
-		return nil
+		return false, nil
 	}
+	anew := !slices.Equal(revoked, set.Status.RevokedKids)
 	set.Status.RevokedKids, set.Status.TakenKids = revoked, taken
 	if err := r.client.Status().Update(ctx, set, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {
-		return fmt.Errorf("record what is revoked or used: %w", err)
+		return false, fmt.Errorf("record what is revoked or used: %w", err)
 	}
-	return nil
+	return anew, nil
 }
 
 // namedKey tells whether the status names the key, in whatever state.

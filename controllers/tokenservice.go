@@ -102,13 +102,13 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 	}
 	r.views.publish(tsvc.UID, refs, documents.left, documents.edge, replicas)
 	r.revocations.publish(tsvc.UID, refs, documents.issuer, replicas)
+	if err := r.nudge(ctx, replicas, documents, refs.revoking.takeover); err != nil { // before all else: a revocation may be in the document
+		return 0, err
+	}
 	for _, object := range r.workloads(tsvc, refs.rollout) {
 		if err := r.apply(ctx, tsvc, object); err != nil {
 			return 0, err
 		}
-	}
-	if err := r.nudge(ctx, replicas, documents); err != nil {
-		return 0, err
 	}
 	after, err := r.observeService(ctx, tsvc, conds, documents, replicas)
 	if refs.revoking.pending >= 0 {

@@ -70,6 +70,8 @@ type world struct {
 	writes atomic.Int64
 	// cluster reads the cluster's keys; nil for the API server's own.
 	cluster ClusterReader
+	// room is for how many revocations a document has room; 0 for as many as anywhere.
+	room int
 	// elsewhere are other namespaces that the manager sees.
 	elsewhere []string
 	// stopManager ends the manager that was started last.
@@ -133,7 +135,7 @@ func (w *world) startManagerOver(wrap transport.WrapperFunc) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	if err := Setup(mgr, Options{Image: testImage, Namespace: "keyturn-system", Status: w.fleet, Census: w.fleet, Cluster: w.cluster, Now: w.clock.Now, Probes: testReach, SteadyPoll: time.Second}); err != nil {
+	if err := Setup(mgr, Options{Image: testImage, Namespace: "keyturn-system", Status: w.fleet, Census: w.fleet, Cluster: w.cluster, Now: w.clock.Now, Probes: testReach, SteadyPoll: time.Second, Revocations: w.room}); err != nil {
 		w.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(w.ctx)

@@ -2,6 +2,11 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+// FinalizerUnenforced keeps a Revocation that was accepted until every edge refuses
+// what it names, or nothing is left that could: the TokenService or the set is gone.
+// To give it up before, remove it by hand.
+const FinalizerUnenforced = "keyturn.dev/unenforced"
+
 // RevocationSpec says what is distrusted from now on. It cannot be changed, and
 // deleting the object takes nothing back: a revocation is for ever.
 // +kubebuilder:validation:XValidation:rule="(has(self.key) ? 1 : 0) + (has(self.user) ? 1 : 0) + (has(self.session) ? 1 : 0) + (has(self.all) ? 1 : 0) == 1",reason=FieldValueInvalid,message="a Revocation is of exactly one thing: set one of key, user, session and all"
