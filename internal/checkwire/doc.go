@@ -12,6 +12,6 @@
 // one, texts are UTF-8. Tests hold both directions against the generated types, and the reader against protobuf's own with
 // a schema that has these fields only.
 //
-// Bytes that are not such a message make a request that says so, and no error: to a proxy that is set to fail open, an
+// Bytes that are not such a message, or one with more headers than anybody sends, make a request that says so, and no error: to a proxy that is set to fail open, an
 // error would be an allow.
 package checkwire

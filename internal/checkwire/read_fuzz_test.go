@@ -114,6 +114,9 @@ var excerpt = func() protoreflect.MessageDescriptor {
 // differs holds the reader against both others.
 func differs(b []byte) string {
 	got := ours(b)
+	if got.Malformed && len(b) > 2*MaxHeaders {
+		return "" // may have more headers than are read: see TestHeadersAreBounded
+	}
 	var whole auth.CheckRequest
 	if proto.Unmarshal(b, &whole) == nil {
 		if want := theirs(&whole); !got.equal(want) {

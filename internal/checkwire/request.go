@@ -1,19 +1,12 @@
 package checkwire
 
-import (
-	"unicode/utf8"
-	"unsafe"
-
-	"google.golang.org/protobuf/encoding/protowire"
-)
-
 // Header is one header, or another name with a value.
 type Header struct{ Name, Value string }
 
 // Request is what a check reads of a CheckRequest. The zero value is the empty message. It is for one goroutine at a
 // time; its texts share the memory that was given to [Request.Read], and are good as long as nobody writes there.
 type Request struct {
-	// Malformed tells that the bytes were no CheckRequest. Then the rest is empty.
+	// Malformed tells that the bytes were no CheckRequest, or one with more than [MaxHeaders]. Then the rest is empty.
 	Malformed bool
 	// Method, Path, Host and Scheme are those of attributes.request.http.
 	Method, Path, Host, Scheme string
@@ -37,12 +30,24 @@ func (r *Request) Extension(name string) string {
 	return ""
 }
 
+// MaxHeaders bounds the map and the list of headers, each, and the extensions. Envoy takes 100 headers of a client, if it
+// is not told otherwise; a megabyte of the shortest would become twenty before anybody knows who asks.
+const MaxHeaders = 1000
+
+// maxKept is how many a message may have had whose room is kept for the next one.
+const maxKept = 256
+
 // Reset makes r the empty message. It keeps room for the next one, and nothing of the last.
 func (r *Request) Reset() {
-	clear(r.Headers)
-	clear(r.HeaderMap)
-	clear(r.extensions)
-	*r = Request{Headers: r.Headers[:0], HeaderMap: r.HeaderMap[:0], extensions: r.extensions[:0]}
+	*r = Request{Headers: emptied(r.Headers), HeaderMap: emptied(r.HeaderMap), extensions: emptied(r.extensions)}
+}
+
+func emptied(headers []Header) []Header {
+	if cap(headers) > maxKept {
+		return nil
+	}
+	clear(headers)
+	return headers[:0]
 }
 
 // The numbers of the fields (attribute_context.proto, external_auth.proto, base.proto).
@@ -94,7 +99,7 @@ func (r *Request) attributes(b []byte) bool {
 			}
 		case attributesExtensions:
 			e, ok := pair(f.value)
-			if !ok {
+			if !ok || len(r.extensions) == MaxHeaders {
 				return false
 			}
 			r.extensions = append(r.extensions, e)
@@ -132,7 +137,7 @@ func (r *Request) http(b []byte) bool {
 		case httpHeaders:
 			var h Header
 			if h, ok = pair(f.value); ok {
-				r.set(h)
+				ok = r.set(h)
 			}
 		case httpHeaderMap:
 			ok = r.list(f.value)
@@ -150,7 +155,7 @@ func (r *Request) list(b []byte) bool {
 		switch f.next() {
 		case listHeaders:
 			h, ok := listed(f.value)
-			if !ok {
+			if !ok || len(r.HeaderMap) == MaxHeaders {
 				return false
 			}
 			r.HeaderMap = append(r.HeaderMap, h)
@@ -163,8 +168,8 @@ func (r *Request) list(b []byte) bool {
 // few is how many headers are compared one by one.
 const few = 32
 
-// set puts a header into the map. One of the same name goes.
-func (r *Request) set(h Header) {
+// set puts a header into the map, if there is room. One of the same name goes.
+func (r *Request) set(h Header) bool {
 	if len(r.Headers) < few {
 		if mark := mark(h.Name); r.marks&mark == 0 {
 			r.marks |= mark
@@ -172,12 +177,12 @@ func (r *Request) set(h Header) {
 			for i := range r.Headers {
 				if r.Headers[i].Name == h.Name {
 					r.Headers[i] = h
-					return
+					return true
 				}
 			}
 		}
 		r.Headers = append(r.Headers, h)
-		return
+		return true
 	}
 	if r.names == nil {
 		r.names = make(map[string]int, 2*few)
@@ -186,12 +191,16 @@ func (r *Request) set(h Header) {
 		}
 	}
 	i, there := r.names[h.Name]
-	if there {
+	switch {
+	case there:
 		r.Headers[i] = h
-		return
+		return true
+	case len(r.Headers) == MaxHeaders:
+		return false
 	}
 	r.names[h.Name] = len(r.Headers)
 	r.Headers = append(r.Headers, h)
+	return true
 }
 
 // mark is one of 64 bits by the length and two letters of a name.
@@ -244,54 +253,3 @@ func listed(b []byte) (h Header, ok bool) {
 		}
 	}
 }
-
-// fields goes over the fields of a message that have a length.
-type fields struct {
-	rest []byte
-	// value is the present field's.
-	value []byte
-	// whole tells at the end that nothing was malformed.
-	whole bool
-}
-
-// end is no field's number.
-const end = 0
-
-// next moves on and returns the number of the field. Fields of other types are passed over: those that are read have a
-// length, and of another type they would be unknown ones.
-func (f *fields) next() int {
-	for len(f.rest) > 0 {
-		// Nearly every field has a tag and a length of one byte each.
-		if len(f.rest) > 1 && f.rest[0]&(1<<7|7) == byte(protowire.BytesType) && f.rest[0] > 7 && f.rest[1] < 1<<7 {
-			number, whole := int(f.rest[0]>>3), 2+int(f.rest[1])
-			if whole > len(f.rest) {
-				return end
-			}
-			f.value, f.rest = f.rest[2:whole], f.rest[whole:]
-			return number
-		}
-		number, kind, n := protowire.ConsumeTag(f.rest)
-		if n < 0 || number > protowire.MaxValidNumber {
-			return end
-		}
-		f.rest = f.rest[n:]
-		if kind == protowire.BytesType {
-			if f.value, n = protowire.ConsumeBytes(f.rest); n < 0 {
-				return end
-			}
-			f.rest = f.rest[n:]
-			return int(number)
-		}
-		if n = protowire.ConsumeFieldValue(number, kind, f.rest); n < 0 {
-			return end
-		}
-		f.rest = f.rest[n:]
-	}
-	f.whole = true
-	return end
-}
-
-func text(b []byte) (string, bool) { return shared(b), utf8.Valid(b) }
-
-// shared is b as a text, in its memory.
-func shared(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -167,12 +167,12 @@ func compare(a, b Header) int { return strings.Compare(a.Name, b.Name) }
 func TestManyHeaders(t *testing.T) {
 	http := []byte{}
 	for i := range 60_000 {
-		entry := protowire.AppendString(protowire.AppendTag(nil, headerKey, protowire.BytesType), "h"+strconv.Itoa(i%50_000))
+		entry := protowire.AppendString(protowire.AppendTag(nil, headerKey, protowire.BytesType), "h"+strconv.Itoa(i%900))
 		http = protowire.AppendBytes(protowire.AppendTag(http, httpHeaders, protowire.BytesType), entry)
 	}
 	request := protowire.AppendBytes(protowire.AppendTag(nil, requestHTTP, protowire.BytesType), http)
 	attributes := protowire.AppendBytes(protowire.AppendTag(nil, attributesRequest, protowire.BytesType), request)
-	if got := ours(protowire.AppendBytes(protowire.AppendTag(nil, checkAttributes, protowire.BytesType), attributes)); len(got.Headers) != 50_000 {
+	if got := ours(protowire.AppendBytes(protowire.AppendTag(nil, checkAttributes, protowire.BytesType), attributes)); len(got.Headers) != 900 {
 		t.Errorf("%d headers", len(got.Headers))
 	}
 }

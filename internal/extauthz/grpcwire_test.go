@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/keyturn/keyturn/internal/policy"
@@ -43,8 +44,19 @@ func TestBrokenMessagesAreDenied(t *testing.T) {
 	defer conn.Close() //nolint:errcheck // the test is over
 	good, err := proto.Marshal((&envoy{extensions: map[string]string{PolicyExtension: "-/default"}}).request(get(bearer(mint(t, signingKeys()[0])))))
 	check(t, err)
+	var crowd []byte // of headers without name and value
+	for range 500_000 {
+		crowd = append(crowd, 0x1a, 0x00)
+	}
+	for _, field := range []protowire.Number{2, 4, 1} {
+		crowd = protowire.AppendBytes(protowire.AppendTag(nil, field, protowire.BytesType), crowd)
+	}
+	for i := range 2000 {
+		crowd = append(crowd, 0x0a, 0x0c, 0x22, 0x0a, 0x12, 0x08, 0x1a, 0x06, 0x0a, 0x04, '0'+byte(i%10), '0'+byte(i/10%10), '0'+byte(i/100%10), '0'+byte(i/1000))
+	}
 	for name, message := range map[string][]byte{
-		"garbage": []byte("garbage"), "cut": good[:len(good)-3], "more": append(append([]byte{}, good...), 0xff), "group": {0x0b}, "text": {0x0a, 0x06, 0x22, 0x04, 0x12, 0x02, 0x12, 0xff},
+		"more headers than anybody sends": crowd,
+		"garbage":                         []byte("garbage"), "cut": good[:len(good)-3], "more": append(append([]byte{}, good...), 0xff), "group": {0x0b}, "text": {0x0a, 0x06, 0x22, 0x04, 0x12, 0x02, 0x12, 0xff},
 	} {
 		var raw []byte
 		check(t, conn.Invoke(t.Context(), "/envoy.service.auth.v3.Authorization/Check", &message, &raw, grpc.ForceCodecV2(plainBytes{})))
