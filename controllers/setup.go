@@ -63,7 +63,7 @@ func CacheOptions() cache.Options {
 // Setup adds the controllers to the manager.
 func Setup(mgr ctrl.Manager, options Options) error {
 	shared := newBase(mgr, &options)
-	set := &signingKeySetReconciler{shared}
+	set := &signingKeySetReconciler{base: shared}
 	err := ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.SigningKeySet{}).
 		Watches(&keyturnv1alpha1.TokenService{}, handler.EnqueueRequestsFromMapFunc(setOfService)).
 		Watches(&keyturnv1alpha1.TokenPolicy{}, handler.EnqueueRequestsFromMapFunc(shared.setsOfPolicy)).

@@ -21,7 +21,10 @@ import (
 const maxSteps = 8
 
 // signingKeySetReconciler walks the keys of a set through their life.
-type signingKeySetReconciler struct{ *base }
+type signingKeySetReconciler struct {
+	*base
+	witnesses witnesses
+}
 
 // Reconcile implements [reconcile.Reconciler].
 func (r *signingKeySetReconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
@@ -30,6 +33,7 @@ func (r *signingKeySetReconciler) Reconcile(ctx context.Context, request reconci
 		if apierrors.IsNotFound(err) {
 			processMetrics().forgetSet(request.NamespacedName)
 			r.pace.forget(request.NamespacedName)
+			r.witnesses.forget(request.NamespacedName)
 		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
@@ -75,10 +79,17 @@ func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1a
 		if err != nil {
 			return 0, err
 		}
+		if found := seen.plan.Found(keys.RestoreDetected); found != nil {
+			if pod := r.witnesses.awaited(client.ObjectKeyFromObject(set), seen.replicas, r.now()); pod != "" {
+				conds.good(keyturnv1alpha1.ConditionRestoreDetected, keyturnv1alpha1.ReasonRingRestored, "%s; nothing is changed before %s is heard, for %s at most", found.Message, pod, patienceForWitnesses)
+				return pollWaiting, stop(keyturnv1alpha1.ConditionReady, keyturnv1alpha1.ReasonWaitingForReplicas, "a restored ring waits for %s, which alone may know newer keys", pod)
+			}
+		}
 		if seen.damage != "" || seen.plan.Found(keys.RestoreDetected) != nil || seen.plan.Found(keys.RingInvalid) != nil {
 			if err := r.rebuild(ctx, set, seen, conds); err != nil {
 				return 0, err
 			}
+			r.witnesses.forget(client.ObjectKeyFromObject(set))
 			continue
 		}
 		if seen.adopted {

@@ -84,26 +84,28 @@ func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alp
 	return nil
 }
 
-// newerKids are those of the documents that the replicas have, if one of them is newer than the ring: what the ring names and
-// none of them does was buried after the backup. One replica alone, which may lie, takes no key away that another has.
+// newerKids are the kids of the documents that the token services have, if one of those is newer than the ring: what the ring names
+// and none of them does was buried after the backup. An edge takes no key away: who can write its document could bury them all.
 func newerKids(seen *observedSet) []string {
-	newer := func(r keys.Replica) bool { return r.Reachable && r.Epoch > seen.ring.Epoch }
+	newer := func(r keys.Replica) bool { return r.Signer && r.Reachable && r.Epoch > seen.ring.Epoch }
 	if !slices.ContainsFunc(seen.observed.Replicas, newer) {
 		return nil
 	}
 	var out []string
 	for i := range seen.observed.Replicas {
-		out = append(out, seen.observed.Replicas[i].KIDs...)
+		if r := &seen.observed.Replicas[i]; r.Signer {
+			out = append(out, r.KIDs...)
+		}
 	}
 	return out
 }
 
 // vouchedMaterial are the public halves of the private Secrets that the status names. After a restore, which takes the
-// status back too, what a replica has loaded vouches for a key as well. Any other Secret is somebody's.
+// status back too, what a token service has loaded vouches for a key as well. Any other Secret is somebody's.
 func vouchedMaterial(set *keyturnv1alpha1.SigningKeySet, seen *observedSet, restored bool) []keys.Key {
 	var out []keys.Key
 	for _, k := range seen.material {
-		loaded := func(r keys.Replica) bool { return slices.Contains(r.KIDs, k.KID) }
+		loaded := func(r keys.Replica) bool { return r.Signer && slices.Contains(r.KIDs, k.KID) }
 		if knownKey(set, k.KID) || restored && slices.ContainsFunc(seen.observed.Replicas, loaded) {
 			out = append(out, k)
 		}

@@ -115,34 +115,6 @@ func TestRestoredBeforeTwoRotations(t *testing.T) {
 	}
 }
 
-// TestForgedEpoch: who can write the edges' document, and nothing else, feigns a restore: a higher epoch and a key of its own.
-// The edges believe it for a moment, the ring never does.
-func TestForgedEpoch(t *testing.T) {
-	w := settled(t)
-	a := w.attack()
-	live, _ := kids(a.before)
-	w.fleet.holds(live...)
-	a.forgeEdge(func(doc *snapshot.Edge) {
-		doc.Revision++
-		doc.Keys.Epoch += 2
-		doc.Keys.Keys = append(doc.Keys.Keys, snapshot.Key{KID: a.foreign.KID(), Algorithm: "ES256", JWK: a.foreign.Public().JWK()})
-	})
-	looks := 0
-	w.eventually("the edges are back", func() string {
-		if looks++; looks%4 == 0 && w.loadedByAll() {
-			w.step(10 * time.Second)
-		}
-		if ring := w.ring(); ring != nil && ring.Key(a.foreign.KID()) != nil {
-			t.Fatal("the attacker's key is in the ring")
-		}
-		edge, err := w.edgeDocument()
-		if err != nil || slices.ContainsFunc(edge.Keys.Keys, func(k snapshot.Key) bool { return k.KID == a.foreign.KID() }) {
-			return "the attacker's key is in the edges' document"
-		}
-		return w.unhealthy()
-	})
-}
-
 // TestForcedRecreation: somebody takes the finalizer away and deletes a set in use, then applies it again. The keys are taken up
 // again, and no token that was signed before is refused.
 func TestForcedRecreation(t *testing.T) {
