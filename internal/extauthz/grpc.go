@@ -23,7 +23,9 @@ const PolicyExtension = "keyturn.dev/policy"
 
 // The bounds of the gRPC port.
 const (
-	maxMessageBytes   = 1 << 20 // a proxy may send a part of the body along
+	// maxMessageBytes bounds a Check: a proxy may send a part of the body along. A larger one ends in a gRPC error, since
+	// grpc-go refuses it by its length, before the codec and any handler; to answer by a denial, it would have to be read.
+	maxMessageBytes   = 1 << 20
 	connectionTimeout = 5 * time.Second
 	// streamWorkers are goroutines that answer one check after the other: a new one for each would grow its stack anew,
 	// which costs a tenth of the check. Where more run at once, the rest get new ones.
