@@ -3,6 +3,7 @@ package controllers
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +47,24 @@ var documentDamages = []damage{
 	{name: "edge with a lower revision", do: func(a *attack) { a.forgeEdge(func(doc *snapshot.Edge) { doc.Revision = 1 }) }},
 	{name: "edge with a higher revision", do: func(a *attack) { a.forgeEdge(func(doc *snapshot.Edge) { doc.Revision += 1000 }) }},
 	{name: "edge with the highest revision", do: func(a *attack) { a.forgeEdge(func(doc *snapshot.Edge) { doc.Revision = 1<<63 - 1 }) }},
+	{name: "edge with the highest epoch", do: func(a *attack) {
+		a.forgeEdge(func(doc *snapshot.Edge) { doc.Keys.Epoch = countersEnd - 1 })
+		a.eventually("the document is put right", func() string {
+			if doc, err := a.edgeDocument(); err != nil || doc.Keys.Epoch >= believedEnd {
+				return "it is not"
+			}
+			return ""
+		})
+		var pods corev1.PodList // the replicas that took it take no lower one: each is named, and is to be deleted
+		if err := admin.List(a.ctx, &pods, client.InNamespace(a.ns)); err != nil {
+			a.Fatal(err)
+		}
+		for i := range pods.Items {
+			if strings.Contains(pods.Items[i].Name, "-extauthz") {
+				a.remove(&pods.Items[i])
+			}
+		}
+	}},
 	{name: "edge with another key besides", do: func(a *attack) { a.editData(edgeSecret, "extra", []byte("x")) }},
 	{name: "edge's label removed", do: func(a *attack) {
 		edit(a.world, a.secret(edgeSecret), func(s *corev1.Secret) { delete(s.Labels, keyturnv1alpha1.LabelManagedBy) })

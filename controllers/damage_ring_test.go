@@ -60,6 +60,15 @@ var ringDamages = []damage{
 			ring.Epoch, ring.Revision, ring.NextSequence = 1<<63-1, 1<<63-1, 1<<63-1
 		})
 	}},
+	{name: "counters below their limit", event: restored, do: func(a *attack) {
+		a.forgeRing(func(_ *attack, ring *keys.Ring) {
+			ring.Epoch, ring.Revision, ring.NextSequence = countersEnd-1, countersEnd-1, countersEnd-1
+		})
+	}},
+	{name: "key Secret of the highest number, then the ring deleted", event: restored, do: func(a *attack) {
+		a.plant(countersEnd - 1)
+		a.remove(a.ringSecret())
+	}},
 	{name: "another namespace's ring", event: restored, do: func(a *attack) {
 		other, err := keysecret.EncodeRing(keysecret.Owner{Namespace: "other", Name: setName}, a.before)
 		if err != nil {

@@ -17,11 +17,11 @@ import (
 
 // forgeEpoch feigns a restore: a higher epoch and a key of the attacker's in the edges' document, beside the good ones or in
 // place of them.
-func (a *attack) forgeEpoch(alone bool) {
+func (a *attack) forgeEpoch(alone bool, epoch int64) {
 	a.Helper()
 	a.forgeEdge(func(doc *snapshot.Edge) {
 		doc.Revision++
-		doc.Keys.Epoch += 2
+		doc.Keys.Epoch = epoch
 		if alone {
 			doc.Keys.Keys, doc.Keys.Active = nil, a.foreign.KID()
 		}
@@ -65,8 +65,12 @@ func (a *attack) freed(live []string) string {
 // TestForgedEpoch: who can write the edges' document, and nothing else, feigns a restore. The edges believe it for a moment, the
 // ring never does: neither does the attacker's key come in, nor does a good one go.
 func TestForgedEpoch(t *testing.T) {
-	for name, row := range map[string]struct{ alone, silent, forLong bool }{
+	for name, row := range map[string]struct {
+		alone, silent, forLong bool
+		epoch                  int64 // 0: two more than the ring's
+	}{
 		"a key added":                             {},
+		"the highest epoch that is believed":      {epoch: believedEnd - 1},
 		"good keys dropped":                       {alone: true},
 		"while no token service answers":          {alone: true, silent: true},
 		"while no token service answers for days": {alone: true, silent: true, forLong: true},
@@ -79,7 +83,11 @@ func TestForgedEpoch(t *testing.T) {
 				w.fleet.holds(live...)
 			}
 			w.fleet.set("signer", fault{unreachable: row.silent})
-			a.forgeEpoch(row.alone)
+			epoch := row.epoch
+			if epoch == 0 {
+				epoch = a.before.Epoch + 2
+			}
+			a.forgeEpoch(row.alone, epoch)
 			if row.silent {
 				w.eventually("the ring waits for the token service", func() string {
 					a.intact(live)

@@ -143,13 +143,17 @@ func (b *base) replicasOf(ctx context.Context, tsvc *keyturnv1alpha1.TokenServic
 		}
 	}
 	slices.SortFunc(found, func(a, b replica) int { return strings.Compare(a.pod.Name, b.pod.Name) })
+	own, err := b.recordedCounters(ctx, tsvc)
+	if err != nil {
+		return nil, err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(statusAtOnce)
 	for i := range found {
 		group.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 			defer cancel()
-			found[i].ask(ctx, b.status, tsvc.Namespace+"/"+tsvc.Spec.SigningKeySetRef.Name)
+			found[i].ask(ctx, b.status, tsvc.Namespace+"/"+tsvc.Spec.SigningKeySetRef.Name, own)
 			found[i].read = b.now()
 			return nil
 		})
@@ -157,16 +161,25 @@ func (b *base) replicasOf(ctx context.Context, tsvc *keyturnv1alpha1.TokenServic
 	return found, group.Wait()
 }
 
+// recorded are the counters that the manager's own objects have.
+type recorded struct{ epoch, revision int64 }
+
+func (b *base) recordedCounters(ctx context.Context, tsvc *keyturnv1alpha1.TokenService) (recorded, error) {
+	var set keyturnv1alpha1.SigningKeySet
+	err := b.client.Get(ctx, types.NamespacedName{Namespace: tsvc.Namespace, Name: tsvc.Spec.SigningKeySetRef.Name}, &set)
+	return recorded{set.Status.Epoch, max(tsvc.Status.EdgeRevision, tsvc.Status.IssuerRevision)}, client.IgnoreNotFound(err)
+}
+
 // ask reads the status of the replica. What it says about the keys of another set than keySet is evidence of nothing: of
 // this one it holds none.
-func (r *replica) ask(ctx context.Context, reader StatusReader, keySet string) {
+func (r *replica) ask(ctx context.Context, reader StatusReader, keySet string, own recorded) {
 	r.status, r.err = reader.Read(ctx, r.pod)
 	s := r.status
 	switch {
 	case s == nil:
 	case s.KeySet != "" && s.KeySet != keySet:
 		s.Epoch, s.Revision, s.ActiveKID, s.KIDs, s.Keys, s.LatestExpiry = 0, 0, "", nil, nil, nil
-	case !credible(s.Epoch, s.Revision):
+	case !believed(own.epoch, s.Epoch) || !believed(own.revision, s.Revision):
 		r.status, r.err = nil, errors.New("it holds a forged document, whose epoch or revision no set reaches: delete the pod")
 	}
 }

@@ -12,23 +12,43 @@ import (
 	"github.com/keyturn/keyturn/internal/snapshot"
 )
 
-// countersEnd bounds the epochs, revisions and sequences that are believed: no set ever gets there, and a forged one
-// must not leave the manager without a next number.
-const countersEnd = 1 << 53
+// Bounds of epochs, revisions and sequences. No set ever gets to believedEnd, and a forged one must leave the manager a next number:
+// what others say is believed below it, so that the manager's own, which come after, have the room up to countersEnd. Once its own
+// are there, others are believed that are ahead of them by less than believedLeap: they are what it wrote and has not recorded yet.
+const (
+	believedEnd  = 1 << 52
+	believedLeap = 1 << 20
+	countersEnd  = 1 << 53
+)
 
+// credible tells whether counters can be the manager's own.
 func credible(counters ...int64) bool {
 	return !slices.ContainsFunc(counters, func(n int64) bool { return n < 0 || n >= countersEnd })
 }
 
-// floor is the highest of the counters that can be believed.
-func floor(counters ...int64) int64 {
-	highest := int64(0)
-	for _, n := range counters {
-		if credible(n) {
+// believed tells whether somebody else's counter can be believed, where own is the highest that the manager has recorded.
+func believed(own, n int64) bool {
+	return credible(n) && (n < believedEnd || n-believedLeap < own)
+}
+
+// floor is the highest of own and of those counters of others that can be believed beside it.
+func floor(own int64, others ...int64) int64 {
+	highest := own
+	for _, n := range others {
+		if believed(own, n) {
 			highest = max(highest, n)
 		}
 	}
 	return highest
+}
+
+// lastSequence is the highest number of a key that the status names.
+func lastSequence(set *keyturnv1alpha1.SigningKeySet) int64 {
+	last := int64(0)
+	for i := range set.Status.Keys {
+		last = max(last, set.Status.Keys[i].Sequence)
+	}
+	return last
 }
 
 // rebuild writes a ring from what remains: the status, the private Secrets, the edges' documents, the replicas' epochs.
@@ -36,7 +56,7 @@ func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alp
 	remains := keys.Remains{
 		Recorded:   recordedKeys(&set.Status),
 		EpochFloor: floor(set.Status.Epoch, seen.ring.Epoch), RevisionFloor: floor(set.Status.JWKSRevision, seen.ring.Revision),
-		SequenceFloor: floor(seen.ring.NextSequence - 1), RotateHandled: set.Status.RotateRequestObserved,
+		SequenceFloor: floor(lastSequence(set), seen.ring.NextSequence-1), RotateHandled: set.Status.RotateRequestObserved,
 		Tombstones: seen.ring.Tombstones, Revoked: set.Status.RevokedKids, Taken: set.Status.TakenKids,
 	}
 	if seen.damage == "" { // else whoever edited it could use the memory up
@@ -55,11 +75,11 @@ func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alp
 		return err
 	}
 	for i := range seen.observed.Replicas {
-		remains.EpochFloor = floor(remains.EpochFloor, seen.observed.Replicas[i].Epoch)
+		remains.EpochFloor = max(remains.EpochFloor, floor(set.Status.Epoch, seen.observed.Replicas[i].Epoch))
 	}
 	remains.Material = vouchedMaterial(set, seen, remains.Restored)
 	for _, sequence := range seen.stored {
-		remains.SequenceFloor = floor(remains.SequenceFloor, sequence)
+		remains.SequenceFloor = max(remains.SequenceFloor, floor(lastSequence(set), sequence))
 	}
 	var err error
 	if remains.Seen, err = r.remembered(ctx, set, seen.services); err != nil {

@@ -77,10 +77,10 @@ func distrust(set *keyturnv1alpha1.SigningKeySet, seen *observedSet) string {
 		return "the ring Secret was deleted"
 	case seen.ringSecret == nil:
 		return ""
-	case !credible(seen.ring.Epoch, seen.ring.Revision, seen.ring.NextSequence):
-		return "a counter of the ring Secret is beyond what any set reaches"
-	case status.RingDigest != "" && keysecret.Digest(seen.ringSecret) == status.RingDigest:
+	case status.RingDigest != "" && keysecret.Digest(seen.ringSecret) == status.RingDigest && credible(seen.ring.Epoch, seen.ring.Revision, seen.ring.NextSequence):
 		return ""
+	case !believed(status.Epoch, seen.ring.Epoch) || !believed(status.JWKSRevision, seen.ring.Revision) || !believed(lastSequence(set), seen.ring.NextSequence):
+		return "a counter of the ring Secret is beyond what any set reaches"
 	case status.RingDigest != "" && seen.ring.Epoch <= status.Epoch:
 		return "the ring Secret was edited or restored"
 	}

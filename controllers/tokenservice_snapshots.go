@@ -110,7 +110,7 @@ func (r *tokenServiceReconciler) ensureSnapshot(ctx context.Context, tsvc *keytu
 		inForce = secret.Data[snapshotKey]
 	}
 	stored, err := revisionOf(inForce)
-	if err != nil || !credible(stored) {
+	if err != nil || !believed(seen, stored) {
 		stored = 0
 	}
 	revision := max(stored, seen)

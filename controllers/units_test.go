@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"slices"
@@ -89,7 +88,7 @@ func TestAnotherSetsReplica(t *testing.T) {
 		r.signer = true
 		r.ask(t.Context(), statusOf{
 			KeySet: set, Revision: 9, Epoch: 90, ActiveKID: "a", KIDs: []string{"a"}, Clock: noon, LatestExpiry: map[string]time.Time{"a": noon},
-		}, "shop/main")
+		}, "shop/main", recorded{})
 		seen := keysReplicas([]replica{r})[0]
 		if !seen.Reachable || seen.Clock != noon {
 			t.Errorf("%q: the replica is there and has a clock: %+v", set, seen)
@@ -221,10 +220,29 @@ func TestAnnounce(t *testing.T) {
 	}
 }
 
-func TestCredible(t *testing.T) {
-	for n, want := range map[int64]bool{0: true, 1: true, countersEnd - 1: true, countersEnd: false, 1<<63 - 1: false, -1: false} {
-		if credible(1, n) != want {
-			t.Error(fmt.Sprint(n))
+// TestBelieved: whatever others claim, the manager's next number, and the one after, are believed when the replicas repeat them.
+func TestBelieved(t *testing.T) {
+	for _, row := range []struct {
+		own, said int64
+		want      bool
+	}{
+		{0, 0, true}, {0, 1, true}, {7, 3, true}, {0, -1, false},
+		{0, believedEnd - 1, true}, {0, believedEnd, false}, {0, countersEnd - 1, false}, {0, countersEnd, false}, {0, 1<<63 - 1, false},
+		{believedEnd, believedEnd, true}, {believedEnd - 1, believedEnd, true}, {believedEnd + 3, believedEnd + 5, true},
+		{believedEnd, believedEnd + believedLeap, false}, {countersEnd - 1, countersEnd, false},
+	} {
+		if got := believed(row.own, row.said); got != row.want {
+			t.Errorf("own %d, said %d: %t, want %t", row.own, row.said, got, row.want)
+		}
+	}
+	for _, said := range []int64{0, 1, believedEnd - 1, believedEnd, countersEnd - 1, countersEnd, 1<<63 - 1} {
+		own := int64(40)
+		for range 5 { // as often as somebody forges it, or as the manager writes
+			next := floor(own, said) + 1
+			if !believed(own, next) && !believed(next, next) || !credible(next) || next <= own {
+				t.Fatalf("said %d: %d follows %d", said, next, own)
+			}
+			own = next
 		}
 	}
 	if got := floor(3, -1, 1<<60, 7); got != 7 {
