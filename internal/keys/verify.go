@@ -6,6 +6,7 @@ import (
 )
 
 // reopen takes back a verifyUntil that was too early: a signer is seen on the key again, or it signed for longer than was known.
+// And one that was too late: a clock that leapt ahead must not keep a key for years.
 func (p *planner) reopen() {
 	for i := range p.ring.Keys {
 		k := &p.ring.Keys[i]
@@ -13,6 +14,8 @@ func (p *planner) reopen() {
 			continue
 		}
 		if slices.ContainsFunc(p.signers(), func(r Replica) bool { return r.Reachable && r.ActiveKID == k.KID }) {
+			k.VerifyUntil, p.changed = time.Time{}, true
+		} else if p.inFuture(k.VerifyUntil.Add(-max(p.longest(), k.MaxTTL) - p.margin())) {
 			k.VerifyUntil, p.changed = time.Time{}, true
 		} else if t := p.latestExp(k.KID).Add(p.margin()); t.After(k.VerifyUntil) {
 			k.VerifyUntil, p.changed = t, true
@@ -60,11 +63,16 @@ func (p *planner) expire() {
 	}
 }
 
-// latestExp is the latest expiry that any replica has reported for a key.
+// longest is how long a token can live at most.
+func (p *planner) longest() time.Duration { return max(MaxAccessTTL, p.policy.AccessTTL) }
+
+// latestExp is the latest expiry that any replica has reported for a key. One that no token can have was signed by a clock that
+// leapt ahead: every edge refuses such a token.
 func (p *planner) latestExp(kid string) time.Time {
 	var last time.Time
+	end := p.now.Add(p.longest() + p.margin())
 	for _, r := range p.obs.Replicas {
-		if t := r.LatestExp[kid]; r.Reachable && t.After(last) {
+		if t := r.LatestExp[kid]; r.Reachable && t.After(last) && !t.After(end) {
 			last = t
 		}
 	}

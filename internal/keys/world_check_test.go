@@ -18,7 +18,7 @@ func (w *world) sign() {
 		if exp.After(p.latestExp[p.doc.active]) {
 			p.latestExp[p.doc.active] = exp
 		}
-		if exp.After(w.maxExp[p.doc.active]) {
+		if !p.leapt && exp.After(w.maxExp[p.doc.active]) {
 			w.maxExp[p.doc.active] = exp
 		}
 	}

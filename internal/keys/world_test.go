@@ -35,6 +35,7 @@ type pod struct {
 	name           string
 	signer         bool
 	offset         time.Duration // of its clock
+	leapt          bool          // its clock is ahead of all that is allowed
 	born           time.Time
 	doc, mounted   *document
 	latestExp      map[string]time.Time
@@ -175,6 +176,7 @@ func (w *world) begin(seed uint64) {
 	w.every(24*time.Hour, 240*time.Hour, w.distrust)
 	w.every(48*time.Hour, 480*time.Hour, w.managerDown)
 	w.every(6*time.Hour, 96*time.Hour, w.leap)
+	w.every(12*time.Hour, 120*time.Hour, w.leapSigner)
 	w.every(72*time.Hour, 960*time.Hour, w.loseRing)
 	w.every(72*time.Hour, 960*time.Hour, w.restoreRing)
 	w.every(240*time.Hour, 960*time.Hour, w.scaleToZero)

@@ -74,7 +74,7 @@ func (w *world) restartPod() {
 	p.downUntil, p.born = w.t.Add(w.span(time.Second, 30*time.Second)), w.t
 	p.latestExp = map[string]time.Time{}
 	p.doc = p.mounted
-	if w.chance(3) {
+	if w.chance(3) && !p.leapt {
 		p.offset = w.offset() // on another node
 	}
 }
@@ -137,6 +137,23 @@ func (w *world) leap() {
 	}
 	w.log("the manager's clock leaps by %s", w.managerLeap)
 	w.after(w.span(time.Minute, time.Hour), func() { w.managerLeap = 0 })
+}
+
+// leapSigner puts the clock of a signer ahead, by hours or years, for a while. Every edge refuses what it signs meanwhile, and it
+// remembers the expiry until it restarts.
+func (w *world) leapSigner() {
+	p := w.spare()
+	if p == nil || !p.signer || p.leapt {
+		return
+	}
+	leap := w.span(2*time.Hour, 20000*time.Hour)
+	w.log("the clock of %s leaps by %s", p.name, leap)
+	w.counts["signers leapt"]++
+	p.leapt = true
+	p.offset += leap
+	w.after(w.span(time.Minute, time.Hour), func() {
+		p.leapt, p.offset = false, w.offset()
+	})
 }
 
 // loseRing deletes the ring Secret.
