@@ -58,6 +58,8 @@ func (p *planner) refuse() bool {
 	}
 	if err := p.policy.validate(); err != nil {
 		p.find(PolicyInvalid, "", "the policy is refused: %v", err)
+		p.find(StandbyMissing, "", "%s", p.plan.Findings[0].Message)
+		p.plan.Next = &NextTransition{To: Active, BlockedBy: p.plan.Findings[0].Message}
 		return true
 	}
 	if p.obs.EpochFloor > p.ring.Epoch {

@@ -117,7 +117,7 @@ func (p *planner) nextActivation(due time.Time) *NextTransition {
 			n.NotBefore = gate
 		}
 	}
-	late := !p.now.Before(n.NotBefore) || next == nil && p.lacking() != ""
+	late := !p.now.Before(n.NotBefore) || next == nil && (p.lacking() != "" || p.plan.Found(RingFull) != nil)
 	if next != nil && next.State == Pending || late {
 		n.BlockedBy = p.blocked(next)
 	}
@@ -131,6 +131,8 @@ func (p *planner) blocked(k *Key) string {
 		return "the clocks of the replicas contradict the manager's"
 	case k == nil && p.lacking() != "":
 		return p.lacking()
+	case k == nil && p.plan.Found(RingFull) != nil:
+		return p.plan.Found(RingFull).Message
 	case k == nil && p.policy.Brought:
 		return "the next key is not taken yet"
 	case k == nil:
@@ -161,6 +163,16 @@ func (p *planner) laggard(k *Key) string {
 	return line
 }
 
+// keyless says why a key that is wanted is neither made nor taken; empty if nothing stands in its way.
+func (p *planner) keyless() string {
+	for _, kind := range []FindingKind{NoKeyLeft, RingFull} {
+		if found := p.plan.Found(kind); found != nil {
+			return found.Message
+		}
+	}
+	return ""
+}
+
 func (p *planner) reportFindings() {
 	standby := 0
 	for i := range p.ring.Keys {
@@ -170,8 +182,8 @@ func (p *planner) reportFindings() {
 	}
 	if want := min(max(p.policy.Standby, 0), 2); standby < want {
 		why := ""
-		if none := p.plan.Found(NoKeyLeft); none != nil {
-			why = ": " + none.Message
+		if none := p.keyless(); none != "" {
+			why = ": " + none
 		}
 		p.find(StandbyMissing, "", "%d of %d standby keys are published%s", standby, want, why)
 	}

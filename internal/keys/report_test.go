@@ -1,6 +1,8 @@
 package keys_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,5 +93,31 @@ func TestJitter(t *testing.T) {
 	}
 	if len(places) < 7 {
 		t.Errorf("8 sets rotate at %d instants", len(places))
+	}
+}
+
+// TestNothingMadeIsTold: what keeps keys from being made stands where people look: at the standby and at the next step.
+func TestNothingMadeIsTold(t *testing.T) {
+	full := []keys.Key{active}
+	for n := int64(2); len(full) < keys.MaxKeys; n++ {
+		k := old
+		k.KID, k.Sequence = fmt.Sprint("kid-", n), n
+		full = append(full, k)
+	}
+	for name, row := range map[string]struct {
+		policy keys.Policy
+		ring   keys.Ring
+		want   string
+	}{
+		"ring full":      {policy(), ring(full...), "no new one is made until an old one is removed"},
+		"policy invalid": {policy(func(p *keys.Policy) { p.Algorithm = "HS256" }), ring(active), `algorithm "HS256" is not one of`},
+	} {
+		plan := keys.Next(noon, row.policy, seen(row.ring, unreachable(0)))
+		if found := plan.Found(keys.StandbyMissing); found == nil || !strings.Contains(found.Message, row.want) {
+			t.Errorf("%s: the standby is said to be %+v", name, found)
+		}
+		if plan.Next == nil || !strings.Contains(plan.Next.BlockedBy, row.want) {
+			t.Errorf("%s: next %+v", name, plan.Next)
+		}
 	}
 }

@@ -144,8 +144,8 @@ var rows = []row{
 	{"restored from a backup", policy(), seen(ring(active, warm), func(o *keys.Observed) { o.Replicas[1].Epoch = 41 }), "!RestoreDetected"},
 	{"restored from a backup, and no replica runs", policy(), seen(ring(active, warm), noReplicas, func(o *keys.Observed) { o.EpochFloor = 41 }), "!RestoreDetected"},
 	{"an edited ring", policy(), seen(ring(active, key(2, keys.Active, noon))), "!RingInvalid"},
-	{"no algorithm", keys.Policy{}, seen(ring(active, warm)), "!PolicyInvalid"},
-	{"too small", policy(func(p *keys.Policy) { p.Algorithm, p.RSABits = keys.PS256, 1024 }), seen(ring(active)), "!PolicyInvalid"},
+	{"no algorithm", keys.Policy{}, seen(ring(active, warm)), "!PolicyInvalid; !StandbyMissing"},
+	{"too small", policy(func(p *keys.Policy) { p.Algorithm, p.RSABits = keys.PS256, 1024 }), seen(ring(active)), "!PolicyInvalid; !StandbyMissing"},
 }
 
 func rsaKey(k keys.Key, seq int64) keys.Key {
