@@ -3,6 +3,7 @@ package controllers
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -129,7 +130,7 @@ func (w *world) badRing(ring *keys.Ring) string {
 	}
 	var current corev1.ConfigMap
 	desired, err := keysecret.EncodeJWKS(w.owner(), ring)
-	if err != nil || !w.get(&current, keysecret.JWKSName(setName)) || !keysecret.SameJWKS(&current, desired) {
+	if err != nil || !w.get(&current, keysecret.JWKSName(setName)) || !maps.Equal(current.Data, desired.Data) || !keysecret.SameJWKS(&current, desired) {
 		return "the JWKS is not the ring's"
 	}
 	return ""
