@@ -94,6 +94,7 @@ func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alp
 			}
 		}
 	}
+	remains.Seen = fitSeen(set, &remains)
 	ring := keys.Rebuild(r.now(), seen.policy, remains)
 	if err := r.writeRing(ctx, set, seen.ringSecret, &ring); err != nil {
 		return err
@@ -102,6 +103,27 @@ func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alp
 	r.recorder.Eventf(set, nil, corev1.EventTypeWarning, keyturnv1alpha1.ReasonRingRestored, "Rebuild",
 		"%s: rebuilt at epoch %d from the status and %d key Secrets", why, ring.Epoch, len(remains.Material))
 	return nil
+}
+
+// fitSeen leaves out what the status could not name: it has room for so many keys, and those that it names already, of which a public
+// half is left, come first. What token services report is theirs to forge.
+func fitSeen(set *keyturnv1alpha1.SigningKeySet, remains *keys.Remains) []keys.Key {
+	kept := map[string]bool{}
+	for _, k := range slices.Concat(remains.Material, remains.Seen) {
+		if knownKey(set, k.KID) {
+			kept[k.KID] = true
+		}
+	}
+	for i := range remains.Material {
+		kept[remains.Material[i].KID] = true
+	}
+	return slices.DeleteFunc(slices.Clone(remains.Seen), func(k keys.Key) bool {
+		if !kept[k.KID] && len(kept) >= maxShownKeys {
+			return true
+		}
+		kept[k.KID] = true
+		return false
+	})
 }
 
 // newerKids are the kids of the documents that the token services have, if one of those is newer than the ring: what the ring names

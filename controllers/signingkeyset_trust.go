@@ -22,16 +22,29 @@ func (r *signingKeySetReconciler) vouch(ctx context.Context, set *keyturnv1alpha
 	if len(news) == 0 {
 		return nil
 	}
-	status.Keys = append(news, status.Keys...)
-	if len(status.Keys) > maxShownKeys { // keys that were promised again and again and never came
-		status.Keys = slices.DeleteFunc(status.Keys, func(k keyturnv1alpha1.KeyStatus) bool {
-			return k.State == keyturnv1alpha1.KeyPending && k.Sequence == status.Keys[0].Sequence && k.Kid != news[0].Kid
-		})
-	}
+	status.Keys = fitKeys(news, status.Keys, all)
 	if err := r.client.Status().Update(ctx, set, client.FieldOwner(keyturnv1alpha1.ManagerName)); err != nil {
 		return fmt.Errorf("record the key before it is made: %w", err)
 	}
 	return nil
+}
+
+// fitKeys puts new keys before those that the status names, and drops of the latter what it has no room for: keys that were promised
+// under the same number and never came, then the oldest of those that are not among needed.
+func fitKeys(news, named []keyturnv1alpha1.KeyStatus, needed []keys.Key) []keyturnv1alpha1.KeyStatus {
+	out := slices.Concat(news, named)
+	if len(out) > maxShownKeys {
+		sequence := out[0].Sequence
+		out = slices.DeleteFunc(out, func(k keyturnv1alpha1.KeyStatus) bool {
+			return k.State == keyturnv1alpha1.KeyPending && k.Sequence == sequence && k.Kid != news[0].Kid
+		})
+	}
+	for i := len(out) - 1; i >= len(news) && len(out) > maxShownKeys; i-- {
+		if !slices.ContainsFunc(needed, func(k keys.Key) bool { return k.KID == out[i].Kid }) {
+			out = slices.Delete(out, i, i+1)
+		}
+	}
+	return out
 }
 
 // disown writes into the status the kids that the ring is about to have as revoked or as taken. So none of them returns, even if the
