@@ -20,7 +20,8 @@ type Verifier struct {
 	AnyAudience bool
 	// Keys are all whose signatures are good.
 	Keys KeySet
-	// MaxTTL bounds `exp` - `iat`; zero accepts no token.
+	// MaxTTL bounds `exp` - `iat`, which come from one clock, so that Skew adds nothing; both are whole seconds. It is the longest life that
+	// a signer of these Keys may have been granted, also before it was lowered. Zero accepts no token.
 	MaxTTL time.Duration
 	// Skew is how far the clock of the issuer may be apart from ours, in either direction.
 	Skew time.Duration
@@ -126,7 +127,7 @@ func (v *Verifier) checkClaims(now time.Time, t *parsed, c Claims) policy.Reason
 			return policy.NotYetValid
 		}
 	}
-	if life := c.ExpiresAt.Sub(c.IssuedAt); life <= 0 || v.MaxTTL <= 0 || life > v.MaxTTL+v.Skew {
+	if life := c.ExpiresAt.Sub(c.IssuedAt); life <= 0 || v.MaxTTL <= 0 || life >= v.MaxTTL+time.Second {
 		return policy.LifetimeTooLong
 	}
 	return ""
