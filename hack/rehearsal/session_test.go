@@ -49,6 +49,14 @@ func startSessions(t *testing.T, n int) *sessions {
 // end stops the clients and wants all of them to be logged in still, with one refresh at most for each key that was revoked.
 func (s *sessions) end(t *testing.T, keys int) {
 	t.Helper()
+	await(t, "the sessions have all noticed", 10*time.Second, func(context.Context) (string, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.failure == "" && s.refreshes < s.began*keys {
+			return fmt.Sprintf("%d refreshes of %d sessions for %d keys", s.refreshes, s.began, keys), nil
+		}
+		return "", nil
+	})
 	s.stop()
 	s.all.Wait()
 	figure("sessions that outlived it", "%d of %d, %d calls, %d refreshes for %d keys", s.lasted, s.began, s.calls, s.refreshes, keys)
