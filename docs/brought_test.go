@@ -9,8 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/keyturn/keyturn/internal/token"
 	"sigs.k8s.io/yaml"
+
+	"github.com/keyturn/keyturn/internal/token"
 )
 
 var inline = regexp.MustCompile("`(openssl genpkey [^`]+)`")
