@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -169,7 +170,7 @@ func TestConnectionsOfGRPCEnd(t *testing.T) {
 		}
 		for {
 			if _, err := f.ReadFrame(); err != nil {
-				if timeout, is := err.(net.Error); is && timeout.Timeout() {
+				if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
 					t.Error("stays open")
 				}
 				return
