@@ -34,7 +34,7 @@ func TestProbesThroughNginx(t *testing.T) {
 	}
 	asking.Stop()
 
-	open := serveRecipe(t, listen, strings.TrimPrefix(application.URL, "http://"), "auth_request /_keyturn;", "")
+	open := serveRecipe(t, listen, strings.TrimPrefix(application.URL, "http://"), "auth_request /_keyturn;", "", "proxy_pass http://$keyturn_upstream;", "proxy_pass http://application;")
 	awaitEnforced(t, "False", "NotEnforced", "answered 200: the ingress does not ask the edge, the route is OPEN")
 	open.Stop()
 

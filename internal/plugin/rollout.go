@@ -201,11 +201,7 @@ func (s *Session) RolloutCommand(ctx context.Context, o RolloutOptions) error {
 		return err
 	}
 	before := NewRolloutReport(aro)
-	id := s.Now().UTC().Format(time.RFC3339)
-	asked, _, _ := strings.Cut(aro.Annotations[v1alpha1.AnnotationRolloutCommand], " ")
-	if id == asked || acknowledged(aro, id) { // the same second again is another command
-		id = s.Now().UTC().Format("2006-01-02T15:04:05.000000000Z")
-	}
+	id := commandID(aro, s.Now())
 	patch := client.MergeFrom(aro.DeepCopy())
 	if aro.Annotations == nil {
 		aro.Annotations = map[string]string{}
@@ -220,6 +216,22 @@ func (s *Session) RolloutCommand(ctx context.Context, o RolloutOptions) error {
 		return nil
 	}
 	return s.followRollout(ctx, o, id)
+}
+
+// commandID is the time, to the second unless an earlier command was given in the same one: a command must be later than the
+// last.
+func commandID(aro *v1alpha1.AuthRollout, now time.Time) string {
+	asked, _, _ := strings.Cut(aro.Annotations[v1alpha1.AnnotationRolloutCommand], " ")
+	earlier := []string{asked}
+	if aro.Status.State != nil {
+		earlier = append(earlier, aro.Status.State.Command)
+	}
+	for _, earlier := range earlier {
+		if at, err := time.Parse(time.RFC3339, earlier); err == nil && !now.Truncate(time.Second).After(at) {
+			return now.UTC().Format("2006-01-02T15:04:05.000000000Z")
+		}
+	}
+	return now.UTC().Format(time.RFC3339)
 }
 
 func acknowledged(aro *v1alpha1.AuthRollout, id string) bool {

@@ -198,3 +198,22 @@ func TestHostileRollout(t *testing.T) {
 		}
 	}
 }
+
+// A command is later than the one before, however quickly they follow each other.
+func TestCommandIDsGrow(t *testing.T) {
+	aro := &v1alpha1.AuthRollout{Status: v1alpha1.AuthRolloutStatus{State: &v1alpha1.RolloutState{}}}
+	now := time.Date(2027, 1, 31, 10, 0, 0, 0, time.UTC)
+	last := time.Time{}
+	for i, after := range []time.Duration{0, 300 * time.Millisecond, 301 * time.Millisecond, time.Second, 1001 * time.Millisecond, 2 * time.Second} {
+		id := commandID(aro, now.Add(after))
+		given, err := time.Parse(time.RFC3339, id)
+		if err != nil || !given.After(last) {
+			t.Errorf("command %d is %s (error %v), the one before %s", i, id, err, last)
+		}
+		if last = given; i%2 == 0 {
+			aro.Status.State.Command = id
+		} else {
+			aro.Annotations = map[string]string{v1alpha1.AnnotationRolloutCommand: id + " promote"}
+		}
+	}
+}
