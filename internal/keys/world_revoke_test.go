@@ -102,10 +102,17 @@ func (w *world) judge(t keys.Transition, asked []keys.Replica) {
 	}
 }
 
-// outOfReach excuses a pod that refuses a key which took over in an emergency: it could not be asked then, or was starting.
+// outOfReach excuses a pod that refuses a key which took over in an emergency: it could not be asked then, or was starting. It is
+// excused for good: after a restart it begins with the document that its kubelet has mounted, which may still be the old one.
 func (w *world) outOfReach(kid string, p *pod) bool {
 	at, rushed := w.rushed[kid]
-	return rushed && p != nil && (w.without[kid+p.name] || !p.born.Before(at.Add(-time.Minute)) && p.born.Before(at.Add(time.Minute+2*w.policy.ClockSkew)))
+	if !rushed || p == nil {
+		return false
+	}
+	if !p.born.Before(at.Add(-time.Minute)) && p.born.Before(at.Add(time.Minute+2*w.policy.ClockSkew)) {
+		w.without[kid+p.name] = true
+	}
+	return w.without[kid+p.name]
 }
 
 // newer are the kids that the replicas hold, if one of them is ahead of the ring.
