@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -63,8 +64,14 @@ func command() *cobra.Command {
 	return c
 }
 
+// ballast is memory that is never touched, and so never there: to the collector it is a part of the heap, which it lets
+// grow to twice its size. What the edge keeps is small and what it throws away is much, and without this it would collect
+// ten times as often.
+const ballast = 32 << 20
+
 func run(ctx context.Context, o options) error {
-	steadyHeap()
+	heap := make([]byte, ballast)
+	defer runtime.KeepAlive(heap)
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: o.logLevel}))
 	var client *feed.Client
 	authorizer, err := extauthz.New(extauthz.Config{
