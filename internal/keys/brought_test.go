@@ -95,18 +95,7 @@ var broughtRows = []row{
 	{"an edited ring that remembers too much", policy(brought), seen(taken(ring(mine), append(filled, "x")...)), "!RingInvalid"},
 }
 
-func TestBrought(t *testing.T) {
-	for _, r := range broughtRows {
-		t.Run(r.name, func(t *testing.T) {
-			before := r.obs.Ring.Clone()
-			plan := keys.Next(noon, r.pol, r.obs)
-			if got := told(r.obs, plan); got != r.want {
-				t.Errorf("got  %s\nwant %s", got, r.want)
-			}
-			sound(t, before, r.obs, plan)
-		})
-	}
-}
+func TestBrought(t *testing.T) { expect(t, broughtRows) }
 
 // TestNoneLeft: whoever looks at a set that waits for a key is told what to do, wherever they look.
 func TestNoneLeft(t *testing.T) {

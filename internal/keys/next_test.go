@@ -161,8 +161,12 @@ func told(o keys.Observed, p keys.Plan) string {
 	return strings.Join(all, "; ")
 }
 
-func TestNext(t *testing.T) {
-	for _, r := range rows {
+func TestNext(t *testing.T) { expect(t, rows) }
+
+// expect plans each row and compares what is told.
+func expect(t *testing.T, all []row) {
+	t.Helper()
+	for _, r := range all {
 		t.Run(r.name, func(t *testing.T) {
 			before := r.obs.Ring.Clone()
 			plan := keys.Next(noon, r.pol, r.obs)

@@ -98,18 +98,7 @@ func manyRetiring(n int) []keys.Key {
 	return all
 }
 
-func TestRevocation(t *testing.T) {
-	for _, r := range revocations {
-		t.Run(r.name, func(t *testing.T) {
-			before := r.obs.Ring.Clone()
-			plan := keys.Next(noon, r.pol, r.obs)
-			if got := told(r.obs, plan); got != r.want {
-				t.Errorf("got  %s\nwant %s", got, r.want)
-			}
-			sound(t, before, r.obs, plan)
-		})
-	}
-}
+func TestRevocation(t *testing.T) { expect(t, revocations) }
 
 // TestRevocationSays what the person on call reads while an emergency lasts.
 func TestRevocationSays(t *testing.T) {
