@@ -72,7 +72,7 @@ func (t *parsed) seconds(name string) (int64, policy.Reason) {
 	return n, ""
 }
 
-// claims reads the payload: what RFC 9068 demands, what Keyturn adds, and every other text as a custom claim.
+// claims reads the payload: what RFC 9068 demands and what Keyturn adds. The custom ones are read by [parsed.custom].
 func (t *parsed) claims() (c Claims, reason policy.Reason) {
 	if c.Issuer, reason = t.required("iss"); reason != "" {
 		return Claims{}, reason
@@ -106,7 +106,6 @@ func (t *parsed) claims() (c Claims, reason policy.Reason) {
 	if c.Audience, ok = asWords(audience); !ok {
 		return Claims{}, policy.MalformedToken
 	}
-	c.Custom = t.custom()
 	return c, ""
 }
 

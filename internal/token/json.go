@@ -77,11 +77,17 @@ func isPlain(name string) bool {
 // readObject reads exactly one JSON object (RFC 8259) and nothing after it: valid UTF-8, no lone surrogates, no
 // duplicate names at any depth, at most [maxDepth] levels and [maxMembers] members each. It never recurses deeper.
 // Names and values are parts of raw.
-func readObject(raw string) (object, error) {
+func readObject(raw string) (object, error) { return readObjectInto(nil, raw) }
+
+// readObjectInto is [readObject] with the members in room, which is empty, as far as they fit.
+func readObjectInto(room object, raw string) (object, error) {
 	if !utf8.ValidString(raw) {
 		return nil, errJSON
 	}
-	r := reader{raw: raw, members: make(object, 0, usualMembers)}
+	if cap(room) == 0 {
+		room = make(object, 0, usualMembers)
+	}
+	r := reader{raw: raw, members: room}
 	r.space()
 	ok := r.object(1)
 	r.space()

@@ -66,8 +66,15 @@ func (v *Verifier) verify(now time.Time, raw string, expiredToo bool) Verified {
 	if strings.Count(raw, ".") == jweDots {
 		return invalid(policy.EncryptedToken)
 	}
-	t, ok := parse(raw)
-	if !ok {
+	t := parsedPool.Get().(*parsed)
+	verified := v.judge(now, t, raw, expiredToo)
+	t.recycle(verified.Outcome == policy.Valid)
+	return verified
+}
+
+// judge asks the questions from the first to the last. The claims of what it returns are parts of t's memory.
+func (v *Verifier) judge(now time.Time, t *parsed, raw string, expiredToo bool) Verified {
+	if !t.parse(raw) {
 		return invalid(policy.MalformedToken)
 	}
 	issuer, reason := t.issuer()
@@ -100,6 +107,7 @@ func (v *Verifier) verify(now time.Time, raw string, expiredToo bool) Verified {
 	if reason != "" {
 		return invalid(reason)
 	}
+	claims.Custom = t.custom()
 	return Verified{Outcome: policy.Valid, Reason: policy.OK, Claims: claims, KID: t.kid}
 }
 
@@ -145,53 +153,4 @@ func (v *Verifier) checkSignature(t *parsed) policy.Reason {
 		return policy.BadSignature
 	}
 	return ""
-}
-
-// parsed is a token whose shape is good, and nothing more.
-type parsed struct {
-	header, payload object
-	input           string // what the signature is over
-	signature       []byte
-	algorithm       Algorithm // after checkHeader
-	kid             string    // after checkHeader
-}
-
-// parse reads the compact serialization (RFC 7515, section 7.1): three segments, none empty. An empty signature is
-// that of an unsecured JWS, an empty payload that of a detached one.
-func parse(raw string) (*parsed, bool) {
-	first := strings.IndexByte(raw, '.')
-	last := strings.LastIndexByte(raw, '.')
-	if first <= 0 || last-first < 2 || last == len(raw)-1 {
-		return nil, false
-	}
-	// One buffer for all three: a dot between the outer ones is refused with everything else outside the alphabet.
-	decoded, ok := appendDecoded(make([]byte, 0, len(raw)*3/4), raw[:first])
-	if !ok {
-		return nil, false
-	}
-	headerEnd := len(decoded)
-	if decoded, ok = appendDecoded(decoded, raw[first+1:last]); !ok {
-		return nil, false
-	}
-	payloadEnd := len(decoded)
-	if decoded, ok = appendDecoded(decoded, raw[last+1:]); !ok {
-		return nil, false
-	}
-	text := string(decoded[:payloadEnd])
-	t := &parsed{input: raw[:last], signature: decoded[payloadEnd:]}
-	if t.header, ok = readMembers(text[:headerEnd], headerMembers); !ok {
-		return nil, false
-	}
-	t.payload, ok = readMembers(text[headerEnd:], protocolClaims)
-	return t, ok
-}
-
-// readMembers reads a segment. White space around the object is refused: some verifiers drop it and then find that the
-// signature was over something else.
-func readMembers(text string, names []string) (object, bool) {
-	if text[0] != '{' || text[len(text)-1] != '}' {
-		return nil, false
-	}
-	o, err := readObject(text)
-	return o, err == nil && !o.ambiguous(names)
 }
