@@ -37,6 +37,7 @@ func setupAccess(mgr ctrl.Manager, shared *base, reach probe.Reach) error {
 			},
 		}).
 		Watches(&keyturnv1alpha1.TokenService{}, handler.EnqueueRequestsFromMapFunc(shared.accessOfService)).
+		WithOptions(atOnce(accessAtOnce)).
 		WatchesRawSource(source.Channel(probes.done, &handler.EnqueueRequestForObject{})).
 		Build(&accessPolicyReconciler{base: shared, watches: watches, probes: probes})
 	watches.controller = built

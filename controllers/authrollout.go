@@ -25,6 +25,7 @@ type authRolloutReconciler struct {
 	tallies tallies
 	census  CensusReader
 	asked   censusTimes
+	waits   waits
 }
 
 // Reconcile implements [reconcile.Reconciler].
@@ -33,6 +34,7 @@ func (r *authRolloutReconciler) Reconcile(ctx context.Context, request reconcile
 	if err := r.client.Get(ctx, request.NamespacedName, &aro); err != nil {
 		if apierrors.IsNotFound(err) {
 			processMetrics().rollouts.forget(request.NamespacedName)
+			r.waits.forget(request.NamespacedName)
 		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
@@ -121,7 +123,7 @@ func (r *authRolloutReconciler) reconcile(ctx context.Context, s *rolloutStep, s
 	if err := r.recoverStatus(ctx, s); err != nil {
 		return pollWaiting, err
 	}
-	replicas, err := r.replicasOf(ctx, s.service)
+	replicas, err := r.replicasOf(ctx, silencePauseMax, s.service)
 	if err != nil {
 		return 0, err
 	}
@@ -139,7 +141,17 @@ func (r *authRolloutReconciler) reconcile(ctx context.Context, s *rolloutStep, s
 	if unresolved != nil {
 		after = min(after, pollReference)
 	}
-	return min(after, s.pause()), nil
+	return min(after, s.pause(r.waiting(s))), nil
+}
+
+// waiting is how soon to look again for the replicas that lag; 0 if none does.
+func (r *authRolloutReconciler) waiting(s *rolloutStep) time.Duration {
+	name := client.ObjectKeyFromObject(s.aro)
+	if len(s.seen.lagging) == 0 {
+		r.waits.forget(name)
+		return 0
+	}
+	return r.waits.pause(name, s.decision.State.Since.UnixNano(), s.seen.behind, s.now)
 }
 
 // decide asks the planner and takes over what it says.
@@ -205,8 +217,8 @@ func (s *rolloutStep) record(change string, from, to int, by, why string) {
 	s.aro.Status.History = s.aro.Status.History[:min(len(s.aro.Status.History), maxHistory)]
 }
 
-// pause is when time or counters may change the answer.
-func (s *rolloutStep) pause() time.Duration {
+// pause is when time or counters may change the answer, or replicas that lag, for which waiting is set.
+func (s *rolloutStep) pause(waiting time.Duration) time.Duration {
 	after := 24 * time.Hour
 	sooner := func(d time.Duration) {
 		if d > 0 {
@@ -215,15 +227,13 @@ func (s *rolloutStep) pause() time.Duration {
 	}
 	sooner(s.decision.After)
 	sooner(s.seen.due)
-	if len(s.seen.lagging) > 0 {
-		sooner(pollWaiting)
-	}
+	sooner(waiting)
 	schedule := rolloutSchedule(s.aro)
 	for _, at := range []time.Time{schedule.Deprecation, schedule.Sunset} {
 		sooner(at.Sub(s.now))
 	}
 	if !s.seen.ended && s.seen.due == 0 && s.next == nil {
-		sooner(time.Second) // no interval has begun yet
+		sooner(max(time.Second, waiting)) // no interval has begun yet
 	}
 	return after
 }

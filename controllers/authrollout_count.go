@@ -48,10 +48,10 @@ func (t *tallies) put(rollout types.UID, next *tally) {
 // counted is what the replicas say at this moment.
 type counted struct {
 	// total are the replicas that serve, loaded those of them that work with the percentage of the status. lagging says why
-	// the others do not.
-	total, loaded int
-	lagging       []string
-	unreachable   bool
+	// the others do not, behind names them.
+	total, loaded   int
+	lagging, behind []string
+	unreachable     bool
 	// sample is a whole interval, nil while it is not over; tally is where the next one begins. missing is that an interval
 	// is over that could not be counted.
 	sample  *rollout.Sample
@@ -122,18 +122,21 @@ func (c *counted) look(r *replica, into *tally) {
 	case r.status == nil && !r.pod.DeletionTimestamp.IsZero(), r.status != nil && r.status.Revision == 0:
 		return
 	case r.status == nil:
-		c.total, c.unreachable = c.total+1, true
-		c.lagging = append(c.lagging, fmt.Sprintf("%s does not answer: %v", r.pod.Name, r.err))
+		c.unreachable = true
+		c.lags(r, "%s does not answer: %v", r.pod.Name, r.err)
 	case r.status.Rollout == nil:
-		c.total++
-		c.lagging = append(c.lagging, fmt.Sprintf("%s does not know of the rollout yet", r.pod.Name))
+		c.lags(r, "%s does not know of the rollout yet", r.pod.Name)
 	case r.status.Rollout.Percent != into.percent:
-		c.total++
-		c.lagging = append(c.lagging, fmt.Sprintf("%s has %d%%, wants %d%%", r.pod.Name, r.status.Rollout.Percent, into.percent))
+		c.lags(r, "%s has %d%%, wants %d%%", r.pod.Name, r.status.Rollout.Percent, into.percent)
 	default:
 		c.total, c.loaded = c.total+1, c.loaded+1
 		into.replicas[r.pod.UID] = *r.status.Rollout
 	}
+}
+
+func (c *counted) lags(r *replica, format string, args ...any) {
+	c.total++
+	c.lagging, c.behind = append(c.lagging, fmt.Sprintf(format, args...)), append(c.behind, r.pod.Name)
 }
 
 // until is what was counted from t to now. A replica that restarted has counted since its start; of one that is new and

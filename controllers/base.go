@@ -39,10 +39,11 @@ type base struct {
 	steady    time.Duration
 	room      int // for revocations in a document
 
-	pace    pace             // of the key sets
-	sources keysecret.Source // of the keys that are brought
-	applied appliedObjects
-	views   accessViews
+	pace     pace             // of the key sets
+	silences silences         // of the replicas
+	sources  keysecret.Source // of the keys that are brought
+	applied  appliedObjects
+	views    accessViews
 	// revocations is what the TokenServices' controller has seen of them.
 	revocations revocationViews
 }

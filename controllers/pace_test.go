@@ -31,3 +31,46 @@ func TestPace(t *testing.T) {
 		t.Errorf("after 9,000 were deleted: %s", got)
 	}
 }
+
+// TestWaitingPause: the longer replicas have been waited for, the less often they are looked at.
+func TestWaitingPause(t *testing.T) {
+	for _, row := range []struct{ waited, want time.Duration }{
+		{-time.Hour, 500 * time.Millisecond}, {0, 500 * time.Millisecond}, {10 * time.Second, 500 * time.Millisecond},
+		{20 * time.Second, time.Second}, {time.Minute, 3 * time.Second}, {100 * time.Second, 5 * time.Second},
+		{time.Hour, 5 * time.Second}, {1<<63 - 1, 5 * time.Second},
+	} {
+		if got := waitingPause(row.waited); got != row.want {
+			t.Errorf("after %s: %s, want %s", row.waited, got, row.want)
+		}
+	}
+}
+
+// TestWaits: a wait begins anew for another revision and for one replica more, and not when one of several has answered.
+func TestWaits(t *testing.T) {
+	var w waits
+	set, now := types.NamespacedName{Namespace: "n", Name: "s"}, noon
+	for i, row := range []struct {
+		later    time.Duration
+		revision int64
+		pods     []string
+		want     time.Duration
+	}{
+		{0, 1, []string{"a", "b"}, pollWaiting},
+		{time.Minute, 1, []string{"a", "b"}, 3 * time.Second},
+		{time.Minute, 1, []string{"b"}, pollWaitingMax},
+		{time.Second, 1, []string{"a", "b"}, pollWaiting}, // a has lost it again
+		{time.Minute, 1, []string{"a", "b"}, 3 * time.Second},
+		{time.Second, 2, []string{"a", "b"}, pollWaiting},
+		{time.Minute, 2, []string{"a", "b"}, 3 * time.Second},
+		{-time.Hour, 2, []string{"a", "b"}, pollWaiting}, // the clock was set back
+		{time.Minute, 2, nil, 3 * time.Second},           // something else is waited for
+	} {
+		now = now.Add(row.later)
+		if got := w.pause(set, row.revision, row.pods, now); got != row.want {
+			t.Errorf("row %d: %s, want %s", i, got, row.want)
+		}
+	}
+	if w.forget(set); w.pause(set, 2, nil, now) != pollWaiting {
+		t.Error("a wait that ended goes on")
+	}
+}

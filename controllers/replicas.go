@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,13 +25,6 @@ import (
 	"github.com/keyturn/keyturn/internal/snapshot"
 )
 
-// Bounds of asking the replicas.
-const (
-	statusTimeout  = 2 * time.Second
-	statusMaxBytes = 256 << 10
-	statusAtOnce   = 16
-)
-
 // replica is a pod that runs or ran one of our workloads, and what it says about itself.
 type replica struct {
 	pod    *corev1.Pod
@@ -40,6 +32,8 @@ type replica struct {
 	// status is nil when the replica could not be asked; err says why.
 	status *snapshot.Status
 	err    error
+	// spared tells that it was not asked this time, because it was silent before; then there is no status.
+	spared bool
 	// read is the manager's clock when the answer came.
 	read time.Time
 }
@@ -100,10 +94,18 @@ func (h *HTTPStatus) get(ctx context.Context, pod *corev1.Pod, what string, into
 		return fmt.Errorf("it answers %s", response.Status)
 	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, statusMaxBytes)).Decode(into); err != nil {
+		if timedOut(err) {
+			return errNoAnswer
+		}
 		return fmt.Errorf("its %s is no JSON of this version: %w", what, err)
 	}
 	return nil
 }
+
+// errNoAnswer is of a replica that let its time go by.
+var errNoAnswer = fmt.Errorf("no answer within %s", statusTimeout)
+
+func timedOut(err error) bool { return errors.Is(err, context.DeadlineExceeded) || os.IsTimeout(err) }
 
 // withoutAddress keeps what happened and drops the addresses: a port that differs each time would make each message,
 // and so each status, a new one.
@@ -111,8 +113,8 @@ func withoutAddress(err error) error {
 	var failed *net.OpError
 	var of *url.Error
 	switch {
-	case errors.Is(err, context.DeadlineExceeded) || os.IsTimeout(err):
-		return fmt.Errorf("no answer within %s", statusTimeout)
+	case timedOut(err):
+		return errNoAnswer
 	case errors.As(err, &failed):
 		return fmt.Errorf("%s: %w", failed.Op, failed.Err)
 	case errors.As(err, &of):
@@ -121,8 +123,36 @@ func withoutAddress(err error) error {
 	return err
 }
 
-// replicasOf finds the replicas of a TokenService and asks each. They are ordered by name.
-func (b *base) replicasOf(ctx context.Context, tsvc *keyturnv1alpha1.TokenService) ([]replica, error) {
+// replicasOf finds the replicas of TokenServices and asks them, all side by side. They are in the order of the services, and
+// by name. most is how long a silent one is left alone at most; it has no status then, as any other that does not answer.
+func (b *base) replicasOf(ctx context.Context, most time.Duration, services ...*keyturnv1alpha1.TokenService) ([]replica, error) {
+	var all []replica
+	var asks []inquiry
+	for _, tsvc := range services {
+		found, err := b.findReplicas(ctx, tsvc)
+		if err != nil {
+			return nil, err
+		}
+		own, err := b.recordedCounters(ctx, tsvc)
+		if err != nil {
+			return nil, err
+		}
+		name := client.ObjectKeyFromObject(tsvc)
+		b.silences.keep(name, found)
+		for range found {
+			asks = append(asks, inquiry{service: name, keySet: tsvc.Namespace + "/" + tsvc.Spec.SigningKeySetRef.Name, own: own})
+		}
+		all = append(all, found...)
+	}
+	for i := range asks {
+		asks[i].of = &all[i]
+	}
+	b.askAll(ctx, asks, most)
+	return all, nil
+}
+
+// findReplicas finds the replicas of a TokenService, in the order of their names.
+func (b *base) findReplicas(ctx context.Context, tsvc *keyturnv1alpha1.TokenService) ([]replica, error) {
 	owners, err := b.workloadOwners(ctx, tsvc)
 	if err != nil {
 		return nil, err
@@ -143,22 +173,7 @@ func (b *base) replicasOf(ctx context.Context, tsvc *keyturnv1alpha1.TokenServic
 		}
 	}
 	slices.SortFunc(found, func(a, b replica) int { return strings.Compare(a.pod.Name, b.pod.Name) })
-	own, err := b.recordedCounters(ctx, tsvc)
-	if err != nil {
-		return nil, err
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(statusAtOnce)
-	for i := range found {
-		group.Go(func() error {
-			ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-			defer cancel()
-			found[i].ask(ctx, b.status, tsvc.Namespace+"/"+tsvc.Spec.SigningKeySetRef.Name, own)
-			found[i].read = b.now()
-			return nil
-		})
-	}
-	return found, group.Wait()
+	return found, nil
 }
 
 // recorded are the counters that the manager's own objects have.

@@ -16,13 +16,14 @@ import (
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 )
 
-// How soon to look again: when an object was not the newest, while replicas are waited for, while somebody's Secret is,
-// and, by default, when nothing is expected but a lost watch event.
+// How soon to look again: when an object was not the newest, while replicas are waited for, at first and at most, while
+// somebody's Secret is, and, by default, when nothing is expected but a lost watch event.
 const (
-	pollConflict  = 100 * time.Millisecond
-	pollWaiting   = 500 * time.Millisecond
-	pollReference = 2 * time.Second
-	pollSteady    = 30 * time.Second
+	pollConflict   = 100 * time.Millisecond
+	pollWaiting    = 500 * time.Millisecond
+	pollWaitingMax = 5 * time.Second
+	pollReference  = 2 * time.Second
+	pollSteady     = 30 * time.Second
 )
 
 // A stopped error ends a reconcile with a condition that says why: waiting longer changes nothing, an edit does.

@@ -32,6 +32,17 @@ type revoking struct {
 	takeover bool
 }
 
+// patience is how long a silent replica is left alone at most. While somebody waits for a revocation none is.
+func (r *revoking) patience() time.Duration {
+	switch {
+	case r.takeover || r.pending >= 0 && r.pending < youngRevocation:
+		return askEverybody
+	case r.pending >= 0:
+		return silenceRevoking
+	}
+	return silencePauseMax
+}
+
 // revokingFor collects the revocations of a TokenService: those that are not enforced, and after that for as long as a token
 // that one hits may live. A key is among them when it has left the ring, and not before: whoever signs must have changed over.
 func (b *base) revokingFor(ctx context.Context, tsvc *keyturnv1alpha1.TokenService, ring *keys.Ring) (revoking, error) {

@@ -84,7 +84,7 @@ func (r *signingKeySetReconciler) createKey(ctx context.Context, set *keyturnv1a
 		private, err = source.take(wanted)
 		encode = keysecret.EncodeBrought
 	} else {
-		private, err = token.Generate(token.Algorithm(wanted.Algorithm), wanted.Bits)
+		private, err = r.maker.make(ctx, token.Algorithm(wanted.Algorithm), wanted.Bits)
 	}
 	if err != nil {
 		return fmt.Errorf("make key number %d: %w", wanted.Sequence, err)
@@ -104,6 +104,30 @@ func (r *signingKeySetReconciler) createKey(ctx context.Context, set *keyturnv1a
 		r.recordTaken(set, source, wanted)
 	}
 	return nil
+}
+
+// keyMaker generates keys, keysAtOnce at a time.
+type keyMaker struct {
+	slots    chan struct{}
+	generate func(token.Algorithm, int) (*token.PrivateKey, error)
+}
+
+func newKeyMaker(generate func(token.Algorithm, int) (*token.PrivateKey, error)) *keyMaker {
+	if generate == nil {
+		generate = token.Generate
+	}
+	return &keyMaker{make(chan struct{}, keysAtOnce), generate}
+}
+
+// make waits for its turn and generates a key.
+func (m *keyMaker) make(ctx context.Context, algorithm token.Algorithm, bits int) (*token.PrivateKey, error) {
+	select {
+	case m.slots <- struct{}{}:
+		defer func() { <-m.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return m.generate(algorithm, bits)
 }
 
 // removeKeys deletes the Secrets of keys that are gone from the ring.

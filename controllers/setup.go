@@ -21,6 +21,7 @@ import (
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 	"github.com/keyturn/keyturn/internal/probe"
+	"github.com/keyturn/keyturn/internal/token"
 )
 
 // Options are what the controllers need besides the manager.
@@ -43,11 +44,27 @@ type Options struct {
 	SteadyPoll time.Duration
 	// Revocations bounds those in a document that are not enforced yet; by default 1,000.
 	Revocations int
+
+	// generate makes a key; nil: [token.Generate].
+	generate func(token.Algorithm, int) (*token.PrivateKey, error)
 }
 
-// setsAtOnce is how many key sets are worked on at a time: it bounds how many keys are generated at once, and with them the
-// processors that thousands of sets that are due together take.
-const setsAtOnce = 4
+// How many objects of a kind are worked on at a time. Replicas that never answer, and admission webhooks of others that do so late,
+// hold up that many of the objects that they belong to, and none of the rest.
+const (
+	setsAtOnce     = 8
+	servicesAtOnce = 8
+	rolloutsAtOnce = 4
+	accessAtOnce   = 4
+)
+
+// keysAtOnce is how many keys are generated at a time: it bounds the processors that thousands of sets that are due together take.
+const keysAtOnce = 4
+
+// atOnce are the options of a controller with so many workers.
+func atOnce(workers int) controller.Options {
+	return controller.Options{MaxConcurrentReconciles: workers}
+}
 
 // CacheOptions bound the manager's cache to what Keyturn has made. Of its own Secrets it holds the metadata only, of those of
 // others nothing: what is in them is read live, when it is needed.
@@ -63,7 +80,7 @@ func CacheOptions() cache.Options {
 // Setup adds the controllers to the manager.
 func Setup(mgr ctrl.Manager, options Options) error {
 	shared := newBase(mgr, &options)
-	set := &signingKeySetReconciler{base: shared}
+	set := &signingKeySetReconciler{base: shared, maker: newKeyMaker(options.generate)}
 	err := ctrl.NewControllerManagedBy(mgr).For(&keyturnv1alpha1.SigningKeySet{}).
 		Watches(&keyturnv1alpha1.TokenService{}, handler.EnqueueRequestsFromMapFunc(setOfService)).
 		Watches(&keyturnv1alpha1.TokenPolicy{}, handler.EnqueueRequestsFromMapFunc(shared.setsOfPolicy)).
@@ -71,7 +88,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(byLabel(keyturnv1alpha1.LabelSigningKeySet))).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(shared.setOfPod)).
 		Watches(&keyturnv1alpha1.Revocation{}, handler.EnqueueRequestsFromMapFunc(setOfRevocation)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: setsAtOnce}).
+		WithOptions(atOnce(setsAtOnce)).
 		Complete(set)
 	if err != nil {
 		return err
@@ -93,6 +110,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		Watches(&keyturnv1alpha1.Revocation{}, handler.EnqueueRequestsFromMapFunc(shared.servicesOfRevocation), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(shared.servicesOfRing), builder.OnlyMetadata).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(byLabel(keyturnv1alpha1.LabelTokenService))).
+		WithOptions(atOnce(servicesAtOnce)).
 		Complete(service)
 	if err != nil {
 		return err
@@ -101,6 +119,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		Watches(&keyturnv1alpha1.AuthRollout{}, handler.EnqueueRequestsFromMapFunc(shared.rolloutsBeside)).
 		Watches(&keyturnv1alpha1.TokenService{}, handler.EnqueueRequestsFromMapFunc(shared.rolloutsOfService)).
 		Owns(&corev1.ConfigMap{}).
+		WithOptions(atOnce(rolloutsAtOnce)).
 		Complete(&authRolloutReconciler{base: shared, census: options.Census})
 	if err != nil {
 		return err

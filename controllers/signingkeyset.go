@@ -24,6 +24,8 @@ const maxSteps = 8
 type signingKeySetReconciler struct {
 	*base
 	witnesses witnesses
+	waits     waits
+	maker     *keyMaker
 }
 
 // Reconcile implements [reconcile.Reconciler].
@@ -34,6 +36,7 @@ func (r *signingKeySetReconciler) Reconcile(ctx context.Context, request reconci
 			processMetrics().forgetSet(request.NamespacedName)
 			r.pace.forget(request.NamespacedName)
 			r.witnesses.forget(request.NamespacedName)
+			r.waits.forget(request.NamespacedName)
 		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
@@ -74,10 +77,15 @@ func (r *signingKeySetReconciler) Reconcile(ctx context.Context, request reconci
 
 // reconcile plans and applies until nothing is left to do now, and returns when to look again.
 func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, services []keyturnv1alpha1.TokenService, conds conditions) (time.Duration, error) {
+	most := silencePauseMax
 	for range maxSteps {
-		seen, err := r.observeSet(ctx, set, services)
+		seen, err := r.observeSet(ctx, set, services, most)
 		if err != nil {
 			return 0, err
+		}
+		if seen.broken() && seen.spared() { // who knows what is lost may be among those that are asked seldom
+			most = askEverybody
+			continue
 		}
 		if found := seen.plan.Found(keys.RestoreDetected); found != nil {
 			if pod := r.witnesses.awaited(client.ObjectKeyFromObject(set), seen.replicas, r.now()); pod != "" {
@@ -85,7 +93,7 @@ func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1a
 				return pollWaiting, stop(keyturnv1alpha1.ConditionReady, keyturnv1alpha1.ReasonWaitingForReplicas, "a restored ring waits for %s, which alone may know newer keys", pod)
 			}
 		}
-		if seen.damage != "" || seen.plan.Found(keys.RestoreDetected) != nil || seen.plan.Found(keys.RingInvalid) != nil {
+		if seen.broken() {
 			if err := r.rebuild(ctx, set, seen, conds); err != nil {
 				return 0, err
 			}
@@ -108,14 +116,14 @@ func (r *signingKeySetReconciler) reconcile(ctx context.Context, set *keyturnv1a
 		}
 		reportSet(set, conds, seen, r.now())
 		processMetrics().propagation(set, &seen.plan, r.now())
-		return r.pause(seen), nil
+		return r.pause(set, seen), nil
 	}
 	return pollWaiting, nil
 }
 
-// pause is when to look again: soon while replicas are waited for, sooner while a revoked key is good because of them, at the
-// planned instant, and now and then.
-func (r *signingKeySetReconciler) pause(seen *observedSet) time.Duration {
+// pause is when to look again: soon while replicas are waited for, but less and less so, sooner while a revoked key is good because
+// of them, at the planned instant, and now and then.
+func (r *signingKeySetReconciler) pause(set *keyturnv1alpha1.SigningKeySet, seen *observedSet) time.Duration {
 	plan, after := &seen.plan, r.pace.poll(r.steady)
 	if seen.source.waits(plan) {
 		after = min(after, pollReference) // somebody is about to mend it, and no cache holds other people's Secrets
@@ -123,11 +131,17 @@ func (r *signingKeySetReconciler) pause(seen *observedSet) time.Duration {
 	if plan.Requeue > 0 {
 		after = min(after, plan.Requeue)
 	}
-	if len(plan.Waiting) > 0 {
-		after = min(after, pollWaiting)
+	name := client.ObjectKeyFromObject(set)
+	if len(plan.Waiting) == 0 {
+		r.waits.forget(name)
+		return after
 	}
-	if pending := plan.Found(keys.RevocationPending); pending != nil && len(plan.Waiting) > 0 {
+	after = min(after, r.waits.pause(name, seen.ring.Epoch, plan.Waiting, r.now()))
+	switch {
+	case plan.Found(keys.RevocationPending) != nil:
 		after = min(after, pollRevocation)
+	case plan.Found(keys.RevocationUnconfirmed) != nil:
+		after = min(after, pollReference)
 	}
 	return after
 }

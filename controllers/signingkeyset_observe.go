@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -36,8 +37,24 @@ type observedSet struct {
 	services []keyturnv1alpha1.TokenService
 }
 
-// observeSet reads live what the planner decides from: first the ring, then the keys, then the replicas, then the time.
-func (r *signingKeySetReconciler) observeSet(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, services []keyturnv1alpha1.TokenService) (*observedSet, error) {
+// broken tells that the ring must be made anew of what is known elsewhere.
+func (s *observedSet) broken() bool {
+	return s.damage != "" || s.plan.Found(keys.RestoreDetected) != nil || s.plan.Found(keys.RingInvalid) != nil
+}
+
+// spared tells that a replica was not asked.
+func (s *observedSet) spared() bool {
+	return slices.ContainsFunc(s.replicas, func(r replica) bool { return r.spared })
+}
+
+// leaked tells that a key is to be revoked and is in the ring yet.
+func (s *observedSet) leaked() bool {
+	return slices.ContainsFunc(s.observed.Revoke, func(kid string) bool { return s.ring.Key(kid) != nil })
+}
+
+// observeSet reads live what the planner decides from: first the ring, then the keys, then the replicas, then the time. most is how
+// long a silent replica is left alone at most; in an emergency none is.
+func (r *signingKeySetReconciler) observeSet(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, services []keyturnv1alpha1.TokenService, most time.Duration) (*observedSet, error) {
 	seen := &observedSet{services: services}
 	ring, secret, err := r.readRing(ctx, set)
 	if s, ok := asStopped(err); ok && s.reason == keyturnv1alpha1.ReasonRingInvalid {
@@ -61,19 +78,18 @@ func (r *signingKeySetReconciler) observeSet(ctx context.Context, set *keyturnv1
 		return nil, err
 	}
 	seen.policy = keysPolicy(set, policies)
-	for i := range services {
-		replicas, err := r.replicasOf(ctx, &services[i])
-		if err != nil {
-			return nil, err
-		}
-		seen.replicas = append(seen.replicas, replicas...)
-		seen.observed.Replicas = append(seen.observed.Replicas, keysReplicas(replicas)...)
-	}
-	seen.observed.Ring = seen.ring
-	seen.observed.RotateRequested = clip(set.Annotations[keyturnv1alpha1.AnnotationRotateRequestedAt], maxRequest)
 	if seen.observed.Revoke, err = r.revokedKids(ctx, set); err != nil {
 		return nil, err
 	}
+	if seen.leaked() {
+		most = askEverybody
+	}
+	if seen.replicas, err = r.replicasOf(ctx, most, pointers(services)...); err != nil {
+		return nil, err
+	}
+	seen.observed.Replicas = keysReplicas(seen.replicas)
+	seen.observed.Ring = seen.ring
+	seen.observed.RotateRequested = clip(set.Annotations[keyturnv1alpha1.AnnotationRotateRequestedAt], maxRequest)
 	if err := r.observeSource(ctx, set, seen); err != nil {
 		return nil, err
 	}
@@ -194,4 +210,12 @@ func (r *signingKeySetReconciler) policiesOf(ctx context.Context, services []key
 		}
 	}
 	return out, nil
+}
+
+func pointers[T any](all []T) []*T {
+	out := make([]*T, len(all))
+	for i := range all {
+		out[i] = &all[i]
+	}
+	return out
 }

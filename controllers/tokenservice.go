@@ -23,6 +23,7 @@ import (
 type tokenServiceReconciler struct {
 	*base
 	nudges  nudges
+	waits   waits
 	written writtenDocuments
 	cluster clusterCache
 }
@@ -33,6 +34,8 @@ func (r *tokenServiceReconciler) Reconcile(ctx context.Context, request reconcil
 	if err := r.client.Get(ctx, request.NamespacedName, &tsvc); err != nil {
 		if apierrors.IsNotFound(err) {
 			processMetrics().forgetService(request.NamespacedName)
+			r.waits.forget(request.NamespacedName)
+			r.silences.keep(request.NamespacedName, nil)
 		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
@@ -85,7 +88,7 @@ func (r *tokenServiceReconciler) reconcile(ctx context.Context, tsvc *keyturnv1a
 	if err := r.ensureFeedCredentials(ctx, tsvc); err != nil {
 		return 0, err
 	}
-	replicas, err := r.replicasOf(ctx, tsvc)
+	replicas, err := r.replicasOf(ctx, refs.revoking.patience(), tsvc)
 	if err != nil {
 		return 0, err
 	}

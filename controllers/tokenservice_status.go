@@ -21,7 +21,7 @@ func (r *tokenServiceReconciler) observeService(ctx context.Context, tsvc *keytu
 	status.ActiveKid, status.Key = docs.activeKID, short(docs.activeKID)
 
 	loaded, total := map[bool]int{}, map[bool]int{}
-	var waiting []string
+	var waiting, pods []string
 	for i := range replicas {
 		rep := &replicas[i]
 		total[rep.signer]++
@@ -29,7 +29,7 @@ func (r *tokenServiceReconciler) observeService(ctx context.Context, tsvc *keytu
 			loaded[rep.signer]++
 			continue
 		}
-		waiting = append(waiting, lagging(rep, docs.revision(rep.signer)))
+		waiting, pods = append(waiting, lagging(rep, docs.revision(rep.signer))), append(pods, rep.pod.Name)
 	}
 	status.Replicas = fmt.Sprintf("%d/%d", loaded[true], max(total[true], int(tsvc.Spec.Replicas)))
 	status.Edge = fmt.Sprintf("%d/%d", loaded[false], max(total[false], int(tsvc.Spec.Edge.Replicas)))
@@ -41,9 +41,11 @@ func (r *tokenServiceReconciler) observeService(ctx context.Context, tsvc *keytu
 	if err != nil {
 		return 0, err
 	}
+	name := client.ObjectKeyFromObject(tsvc)
 	if len(waiting) > 0 || !available {
-		return pollWaiting, nil
+		return min(r.waits.pause(name, docs.issuer+docs.edge, pods, r.now()), r.steady), nil // both only grow
 	}
+	r.waits.forget(name)
 	if bad := conds.firstBad(keyturnv1alpha1.ConditionResolvedRefs); bad != nil {
 		return min(pollReference, r.steady), nil // the Secrets of others are not watched
 	}

@@ -72,6 +72,8 @@ type world struct {
 	cluster ClusterReader
 	// room is for how many revocations a document has room; 0 for as many as anywhere.
 	room int
+	// asks is what the manager asks the replicas by; nil: the fleet.
+	asks StatusReader
 	// elsewhere are other namespaces that the manager sees.
 	elsewhere []string
 	// stopManager ends the manager that was started last.
@@ -135,7 +137,11 @@ func (w *world) startManagerOver(wrap transport.WrapperFunc) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	if err := Setup(mgr, Options{Image: testImage, Namespace: "keyturn-system", Status: w.fleet, Census: w.fleet, Cluster: w.cluster, Now: w.clock.Now, Probes: testReach, SteadyPoll: time.Second, Revocations: w.room}); err != nil {
+	var asks StatusReader = w.fleet
+	if w.asks != nil {
+		asks = w.asks
+	}
+	if err := Setup(mgr, Options{Image: testImage, Namespace: "keyturn-system", Status: asks, Census: w.fleet, Cluster: w.cluster, Now: w.clock.Now, Probes: testReach, SteadyPoll: time.Second, Revocations: w.room}); err != nil {
 		w.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(w.ctx)

@@ -1,0 +1,149 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/keys"
+	"github.com/keyturn/keyturn/internal/snapshot"
+)
+
+// The neighbours of TestSilentNeighbours: TokenServices that have a set each, and replicas none of which ever answers.
+const (
+	neighbours        = 16
+	neighbourReplicas = 2
+)
+
+// besideSilent asks the fleet, and for the pods of another namespace waits for nothing, as long as it is let.
+type besideSilent struct {
+	*fleet
+	mu    sync.Mutex
+	asked map[string]int
+}
+
+func (b *besideSilent) Read(ctx context.Context, pod *corev1.Pod) (*snapshot.Status, error) {
+	if pod.Namespace == b.w.ns {
+		return b.fleet.Read(ctx, pod)
+	}
+	b.mu.Lock()
+	b.asked[pod.Name]++
+	b.mu.Unlock()
+	<-ctx.Done()
+	return nil, withoutAddress(ctx.Err())
+}
+
+// most is how often the one was asked that was asked most, and how many were asked at all.
+func (b *besideSilent) most() (often, pods int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, n := range b.asked {
+		often = max(often, n)
+	}
+	return often, len(b.asked)
+}
+
+// TestSilentNeighbours: more TokenServices than there are workers have replicas that accept a connection and never answer. The
+// rotation of a set that has nothing to do with them takes about as long as without, and they are asked less and less.
+func TestSilentNeighbours(t *testing.T) {
+	w := newQuietWorld(t)
+	abroad := newNamespace(t)
+	asks := &besideSilent{fleet: w.fleet, asked: map[string]int{}}
+	w.elsewhere, w.asks = []string{abroad}, asks
+	w.startManager()
+	w.declare()
+	w.eventually("settle", w.unhealthy)
+	alone := w.rotateOnce("alone")
+
+	w.declareSilent(abroad)
+	w.eventually("the silent ones are waited for", func() string {
+		if _, pods := asks.most(); pods < neighbours*neighbourReplicas {
+			return fmt.Sprintf("%d were asked", pods)
+		}
+		return ""
+	})
+	for _, request := range []string{"beside", "once more"} {
+		beside := w.rotateOnce(request)
+		t.Logf("a rotation took %.1f s alone, and %.1f s beside %d sets whose replicas are silent", alone.Seconds(), beside.Seconds(), neighbours)
+		if allowed := 3*alone + 2*statusTimeout; beside > allowed {
+			t.Errorf("a rotation took %s beside silent neighbours, %s alone: want %s at most", beside, alone, allowed)
+		}
+	}
+	// The clock stood still but for the two rotations: it was their turn three times, for two controllers.
+	if often, _ := asks.most(); often > 6 {
+		t.Errorf("a silent replica was asked %d times, want at most 6", often)
+	}
+	w.unconfirmed(abroad)
+}
+
+// rotateOnce has the set rotate, and returns how long that took from the request until every replica has taken it up.
+func (w *world) rotateOnce(request string) time.Duration {
+	w.Helper()
+	next := w.ring().Standby()
+	w.step(25 * time.Hour)
+	began := time.Now()
+	w.request(request)
+	w.state(next.KID, keys.Active)
+	w.eventually("settle", w.unhealthy)
+	return time.Since(began)
+}
+
+// declareSilent makes TokenServices with pods that never answer, in another namespace.
+func (w *world) declareSilent(ns string) {
+	w.Helper()
+	there := func(object client.Object) client.Object {
+		object.SetNamespace(ns)
+		return object
+	}
+	w.create(there(w.newUsers()))
+	w.create(there(w.newPolicy()))
+	for i := range neighbours {
+		name := fmt.Sprintf("silent-%02d", i)
+		set, tsvc := w.newSet(), w.newService()
+		set.Name, tsvc.Name, tsvc.Spec.SigningKeySetRef.Name = name, name, name
+		w.create(there(set))
+		w.create(there(tsvc))
+	}
+	for i := range neighbours {
+		var workload appsv1.StatefulSet
+		name := client.ObjectKey{Namespace: ns, Name: fmt.Sprintf("silent-%02d-tokenservice", i)}
+		w.eventually("the workload of "+name.Name, func() string {
+			if err := admin.Get(w.ctx, name, &workload); err != nil {
+				return err.Error()
+			}
+			return ""
+		})
+		for n := range neighbourReplicas {
+			pod := &corev1.Pod{ObjectMeta: *workload.Spec.Template.ObjectMeta.DeepCopy(), Spec: *workload.Spec.Template.Spec.DeepCopy()}
+			pod.Namespace, pod.Name = ns, fmt.Sprintf("%s-%d", name.Name, n)
+			pod.Spec.Volumes, pod.Spec.Containers[0].VolumeMounts = nil, nil
+			pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(&workload, appsv1.SchemeGroupVersion.WithKind("StatefulSet"))}
+			w.create(pod)
+			w.fleet.run(pod)
+		}
+	}
+}
+
+// unconfirmed checks that nobody who is silent is taken to have anything.
+func (w *world) unconfirmed(ns string) {
+	w.Helper()
+	var all keyturnv1alpha1.TokenServiceList
+	if err := admin.List(w.ctx, &all, client.InNamespace(ns)); err != nil {
+		w.Fatal(err)
+	}
+	for i := range all.Items {
+		status := &all.Items[i].Status
+		if bad := want(status.Conditions, "KeysLoaded", "False ReplicaUnreachable"); bad != "" || !strings.HasPrefix(status.Replicas, "0/") {
+			w.Errorf("%s: %s replicas, %s", all.Items[i].Name, status.Replicas, bad)
+		}
+	}
+}
