@@ -58,8 +58,10 @@ var broughtRows = []row{
 	{"what is there is no key of any size", policy(brought, rsa), seen(keys.Ring{}, offers(entry("x", keys.RS256, 1024), entry("", keys.RS256, 2048))), "!NoKeyLeft; !StandbyMissing"},
 	{"an offer counts only where keys are brought", policy(), seen(keys.Ring{}, offers(es)), "generate 1 ES256; !StandbyMissing"},
 	{"a taken key comes in, and is remembered", policy(brought), seen(keys.Ring{}, generated(own(fresh))), "kid-2 >Pending Taken; !StandbyMissing"},
-	{"a made key that a crash left does not come in", policy(brought), seen(keys.Ring{}, generated(fresh), offers(es)), "take own-1 as 1 ES256; !StandbyMissing"},
+	{"a made key that a crash left does not come in", policy(brought), seen(keys.Ring{}, generated(fresh), offers(es)), "take own-1 as 3 ES256; !StandbyMissing"},
 	{"a brought key that a crash left does not come in where keys are made", policy(), seen(ring(active), generated(own(fresh))), "generate 3 ES256; !StandbyMissing"},
+
+	{"two brought keys that crashes left, where keys are made", policy(), seen(ring(active), generated(own(key(3, keys.Pending, noon)))), "generate 4 ES256; !StandbyMissing"},
 
 	{"the standby comes from the next entry", policy(brought), seen(taken(ring(own(key(1, keys.Active, ago(day)))), "kid-1", "own-1"), offers(es, es2)), "take own-2 as 2 ES256; !StandbyMissing"},
 	{"a key of the ring is not taken again", policy(brought), seen(ring(mine), offers(entry("kid-1", keys.ES256, 0))), "!NoKeyLeft; !StandbyMissing"},

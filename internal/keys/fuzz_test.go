@@ -40,7 +40,7 @@ func tryAny(t *testing.T, seed uint64) int {
 	if o.Ring.Validate() != nil {
 		t.Fatalf("seed %d: the generator makes invalid rings: %v", seed, o.Ring.Validate())
 	}
-	acted := 0
+	acted, asked := 0, int64(0)
 	for step := 0; ; step++ {
 		before := o.Ring.Clone()
 		plan := keys.Next(noon, pol, o)
@@ -66,20 +66,38 @@ func tryAny(t *testing.T, seed uint64) int {
 			t.Fatalf("seed %d: it never comes to rest: %s", seed, told(o, plan))
 		}
 		if plan.Ring != nil {
-			o.Ring, o.Generated = *plan.Ring, nil
+			o.Ring, o.Generated, asked = *plan.Ring, nil, 0
 		}
 		if g := plan.Generate; g != nil {
-			kid := fmt.Sprint("made-", g.Sequence)
-			if g.Take != "" {
-				kid = g.Take
-			}
 			neverTakenTwice(t, before, pol, g)
-			o.Generated = &keys.Key{KID: kid, Algorithm: g.Algorithm, Bits: g.Bits, Brought: g.Take != "", Sequence: g.Sequence, PublicJWK: []byte(kid)}
-			o.Material[kid] = present
+			if g.Sequence <= asked {
+				t.Fatalf("seed %d: number %d is asked for again", seed, g.Sequence)
+			}
+			asked = g.Sequence
+			answer(rng, g, &o)
 		}
 	}
 	tryRebuild(t, seed, rng, o, pol)
 	return acted
+}
+
+// answer makes the key that is wanted, unless its number has a Secret already: a spoiled one, or a key of another kind that a crash left.
+func answer(rng *rand.Rand, g *keys.Generate, o *keys.Observed) {
+	kid := fmt.Sprint("made-", g.Sequence)
+	if g.Take != "" {
+		kid = g.Take
+	}
+	k := keys.Key{KID: kid, Algorithm: g.Algorithm, Bits: g.Bits, Brought: g.Take != "", Sequence: g.Sequence, PublicJWK: []byte(kid)}
+	switch rng.IntN(5) {
+	case 0:
+		o.Spoiled = append(o.Spoiled, g.Sequence)
+		return
+	case 1:
+		k.KID, k.Algorithm, k.Bits = fmt.Sprint("left-", g.Sequence), keys.EdDSA, 0
+	case 2:
+		k.KID, k.Brought = fmt.Sprint("left-", g.Sequence), !k.Brought
+	}
+	o.Generated, o.Material[k.KID] = &k, present
 }
 
 func tryRebuild(t *testing.T, seed uint64, rng *rand.Rand, o keys.Observed, pol keys.Policy) {

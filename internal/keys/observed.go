@@ -98,8 +98,8 @@ func (r *Replica) has(kid string) bool {
 type Observed struct {
 	// Ring is zero if the set has none. If a ring should be there and is not, call [Rebuild] first.
 	Ring Ring
-	// EpochFloor is the highest epoch known from elsewhere, such as the status; zero if none is. A ring below it was lost
-	// or restored, even if no replica runs that remembers.
+	// EpochFloor is the highest epoch known from elsewhere, such as the status and the documents; zero if none is. A ring below it
+	// was lost or restored, even if no replica runs that remembers.
 	EpochFloor int64
 	// Replicas is complete. An empty list acknowledges nothing.
 	Replicas []Replica
@@ -113,7 +113,8 @@ type Observed struct {
 	// NoneLeft says in one line why nothing more can be taken, and how to mend that; repeated wherever a key is missing.
 	NoneLeft string
 	// Generated is a key whose private Secret exists and is sound, and which is not in the ring: the answer to
-	// [Plan.Generate], or what a crash left behind (the Secret of Ring.NextSequence or above). State and times are ignored.
+	// [Plan.Generate], or what a crash left behind (the Secret of Ring.NextSequence or above). State and times are ignored. One that is
+	// not adopted says that no lower sequence is free either.
 	Generated *Key
 	// Spoiled lists sequences from Ring.NextSequence on whose Secret exists and cannot be used.
 	Spoiled []int64

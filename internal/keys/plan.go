@@ -43,7 +43,8 @@ func (p *Plan) Found(kind FindingKind) *Finding {
 }
 
 // Generate describes the key to make. Its Secret is created, never updated: a second manager collides. If the Secret
-// exists already, load it and pass it as Observed.Generated, or as Observed.Spoiled if it is refused.
+// exists already, load it and pass it as Observed.Generated, or as Observed.Spoiled if it is refused, and plan again: one that is of
+// no use is passed over, and the next plan asks for a higher sequence.
 type Generate struct {
 	Sequence  int64
 	Algorithm Algorithm
@@ -128,7 +129,7 @@ type Remains struct {
 	Seen []Key
 	// Tombstones are those known elsewhere (the restored ring, the session store); they win over everything.
 	Tombstones []Tombstone
-	// EpochFloor, RevisionFloor and SequenceFloor are the highest ones known from status, replicas, Secrets and a ring.
+	// EpochFloor, RevisionFloor and SequenceFloor are the highest ones known from status, documents, replicas, Secrets and a ring.
 	EpochFloor, RevisionFloor, SequenceFloor int64
 	// Restored tells that the ring was brought back from an old backup: no recorded key may sign again, because replicas may
 	// have forgotten it; all of them verify only, and a fresh key is made.

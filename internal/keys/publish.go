@@ -142,11 +142,7 @@ func (p *planner) generate() {
 		p.find(RingFull, "", "the ring holds %d keys: no new one is made until an old one is removed", len(p.ring.Keys))
 		return
 	}
-	seq := max(p.ring.NextSequence, 1)
-	for p.taken(seq) {
-		seq++
-	}
-	wanted := Generate{Sequence: seq, Algorithm: p.policy.Algorithm, Bits: p.policy.bits()}
+	wanted := Generate{Sequence: p.freeSequence(), Algorithm: p.policy.Algorithm, Bits: p.policy.bits()}
 	if p.policy.Brought {
 		next, none := p.offer()
 		if next == nil {
@@ -158,8 +154,16 @@ func (p *planner) generate() {
 	p.plan.Generate = &wanted
 }
 
-// taken tells that a Secret of that sequence is known and cannot be adopted.
-func (p *planner) taken(seq int64) bool {
-	g := p.obs.Generated
-	return slices.Contains(p.obs.Spoiled, seq) || g != nil && g.Sequence == seq
+// freeSequence is the first one that is not known to have a Secret. Sequences are asked for in their order, so those up to that of a
+// key which was not adopted have been: each has a key that the set has no use for. Without this two such keys, left by two crashes,
+// would be asked for in turn for ever.
+func (p *planner) freeSequence() int64 {
+	seq := max(p.ring.NextSequence, 1)
+	if g := p.obs.Generated; g != nil {
+		seq = max(seq, g.Sequence+1)
+	}
+	for slices.Contains(p.obs.Spoiled, seq) {
+		seq++
+	}
+	return seq
 }

@@ -29,6 +29,8 @@ var revocations = []row{
 	{"the standby, and no replica answers", policy(), seen(ring(active, warm), revoked("kid-2"), unreachable(0), unreachable(1)), "kid-2 Published>Revoked Revoked; !StandbyMissing"},
 	{"a pending key", policy(), seen(ring(active, fresh), revoked("kid-2")), "kid-2 Pending>Revoked Revoked; !StandbyMissing"},
 	{"a key generated and not yet in the ring", policy(), seen(ring(active), generated(fresh), revoked("kid-2")), "generate 3 ES256; !StandbyMissing; !RevocationUnknown"},
+	{"two keys generated and not yet in the ring", policy(), seen(ring(active), generated(key(3, keys.Pending, noon)), revoked("kid-2", "kid-3")),
+		"generate 4 ES256; !StandbyMissing; !RevocationUnknown; !RevocationUnknown"},
 	{"a retired key", policy(standby(0), propagation), seen(ring(closed(old, future(time.Hour)), second), revoked("kid-1")), "kid-1 Retiring>Revoked Revoked"},
 	{"a retired key, and a signer does not answer", policy(standby(0), propagation), seen(ring(old, second), revoked("kid-1"), unreachable(0)), "kid-1 Retiring>Revoked Revoked"},
 	{"a key removed long ago", policy(), seen(withStone(ring(active, warm), "gone", 9, keys.Removed, ago(day)), revoked("gone")), "gone Removed>Revoked Revoked"},

@@ -123,6 +123,10 @@ var mutants = map[string]planner{
 		}
 		return plan
 	},
+	"a restored ring is believed": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
+		o.EpochFloor = 0
+		return keys.Next(now, p, pretend(o, func(r *keys.Replica) { r.Epoch = min(r.Epoch, o.Ring.Epoch) }))
+	},
 	"the Secret of a retiring key is deleted": func(now time.Time, p keys.Policy, o keys.Observed) keys.Plan {
 		plan := keys.Next(now, p, o)
 		for _, k := range o.Ring.Keys {

@@ -97,3 +97,43 @@ func (s *story) copySecrets() map[int64]keys.Key {
 	}
 	return out
 }
+
+func leftStory(s *story) {
+	s.run("tokenservice-a", "edge-a")
+	s.settle()
+	s.now = s.now.Add(time.Hour)
+	for _, a := range []keys.Algorithm{keys.RS256, keys.PS256} {
+		s.tell("The algorithm goes to %s. The manager dies as soon as it has stored a key.", a)
+		s.policy.Algorithm = a
+		s.make(s.next().Generate)
+		s.now = s.now.Add(time.Minute)
+	}
+	s.tell("The algorithm goes to EdDSA.")
+	s.policy.Algorithm = keys.EdDSA
+	s.settle()
+	s.wait() // prePublish
+	s.wait() // verifyUntil
+}
+
+func unheardStory(s *story) {
+	s.run("tokenservice-a", "edge-a")
+	s.settle()
+	backup, secrets := s.ring.Clone(), s.copySecrets()
+	s.tell("Somebody takes a backup.")
+	s.now = s.now.Add(interval)
+	s.write(s.next())
+	s.tell("The manager dies before it has written a document. Somebody restores the backup, and nobody remembers ring %d.", s.ring.Epoch)
+	s.ring, s.secrets = *backup.Clone(), secrets
+	s.now = s.now.Add(time.Hour)
+	s.settle()
+	backup, secrets = s.ring.Clone(), s.copySecrets()
+	s.tell("Somebody takes a backup.")
+	s.now = s.now.Add(interval)
+	s.write(s.next())
+	s.documents = s.ring.Epoch
+	s.tell("The manager dies when it has written the documents, and no replica has loaded one. Somebody restores the backup.")
+	s.ring, s.secrets = *backup, secrets
+	s.plan()
+	s.rebuild(keys.Remains{Recorded: s.ring.Clone().Keys, EpochFloor: s.documents, Seen: s.remembered, SequenceFloor: s.highest, Restored: true})
+	s.settle()
+}

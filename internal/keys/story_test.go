@@ -32,6 +32,7 @@ type story struct {
 	remembered []keys.Key
 	highest    int64
 	found      map[string]string // what was told last
+	documents  int64             // the epoch of the newest document, where it matters
 }
 
 func newStory() *story {
@@ -44,7 +45,7 @@ func (s *story) tell(format string, args ...any) {
 }
 
 func (s *story) observed() keys.Observed {
-	o := keys.Observed{Ring: *s.ring.Clone(), Material: map[string]keys.MaterialState{}, RotateRequested: s.request, Revoke: s.revoke, Offered: s.brought}
+	o := keys.Observed{Ring: *s.ring.Clone(), Material: map[string]keys.MaterialState{}, RotateRequested: s.request, Revoke: s.revoke, Offered: s.brought, EpochFloor: s.documents}
 	if s.policy.Brought {
 		o.NoneLeft = "Secret my-keys holds no key that was not used yet: add an entry"
 	}
@@ -56,7 +57,7 @@ func (s *story) observed() keys.Observed {
 	}
 	for _, seq := range slices.Sorted(maps.Keys(s.secrets)) {
 		k := s.secrets[seq]
-		if o.Stored = append(o.Stored, seq); seq >= s.ring.NextSequence {
+		if o.Stored = append(o.Stored, seq); seq >= s.ring.NextSequence && o.Generated == nil {
 			o.Generated = &k
 		}
 	}
@@ -66,10 +67,30 @@ func (s *story) observed() keys.Observed {
 	return o
 }
 
+// next asks the planner, and shows it the keys that it wants made and that exist already.
+func (s *story) next() keys.Plan {
+	o, last := s.observed(), int64(0)
+	for {
+		p := keys.Next(s.now, s.policy, o)
+		if p.Generate == nil {
+			return p
+		}
+		k, exists := s.secrets[p.Generate.Sequence]
+		if !exists {
+			return p
+		}
+		if s.tell("There is a private Secret number %d already.", k.Sequence); k.Sequence <= last {
+			s.tell("It goes round in circles.")
+			return keys.Plan{}
+		}
+		last, o.Generated = k.Sequence, &k
+	}
+}
+
 // plan carries out plans until nothing changes any more.
 func (s *story) plan() keys.Plan {
 	for {
-		p := keys.Next(s.now, s.policy, s.observed())
+		p := s.next()
 		if p.Generate != nil {
 			delete(s.found, string(keys.NoKeyLeft)) // should it come back, it is news
 		}
@@ -86,9 +107,7 @@ func (s *story) plan() keys.Plan {
 		if g := p.Generate; g != nil && g.Take != "" {
 			s.take(g)
 		} else if g != nil {
-			kid := fmt.Sprintf("key-%d", g.Sequence)
-			s.secrets[g.Sequence] = keys.Key{KID: kid, Algorithm: g.Algorithm, Bits: g.Bits, Sequence: g.Sequence, PublicJWK: []byte(kid)}
-			s.tell("A private key is made and stored: number %d, %s.", g.Sequence, g.Algorithm)
+			s.make(g)
 		}
 		if p.Ring != nil {
 			s.write(p)
@@ -101,6 +120,12 @@ func (s *story) plan() keys.Plan {
 			return p
 		}
 	}
+}
+
+func (s *story) make(g *keys.Generate) {
+	kid := fmt.Sprintf("key-%d", g.Sequence)
+	s.secrets[g.Sequence] = keys.Key{KID: kid, Algorithm: g.Algorithm, Bits: g.Bits, Sequence: g.Sequence, PublicJWK: []byte(kid)}
+	s.tell("A private key is made and stored: number %d, %s.", g.Sequence, g.Algorithm)
 }
 
 func (s *story) write(p keys.Plan) {
@@ -246,7 +271,7 @@ func TestStories(t *testing.T) {
 	for name, tell := range map[string]func(*story){
 		"a rotation": rotationStory, "an edge out of reach": lateEdgeStory, "a lost key": lostKeyStory, "a rebuilt ring": rebuiltRingStory,
 		"an emergency": emergencyStory, "an emergency without standby": unreadyStory, "an algorithm change": algorithmStory, "a restore": restoreStory,
-		"a set whose keys are brought": broughtStory,
+		"a set whose keys are brought": broughtStory, "keys that nobody wants": leftStory, "a ring that nobody heard of": unheardStory,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStory()

@@ -76,7 +76,7 @@ func (w *world) fetch(v *verifier) {
 
 // observe is the manager reading the world; w.ring must exist or be absent for good.
 func (w *world) observe() keys.Observed {
-	o := keys.Observed{Material: map[string]keys.MaterialState{}, RotateRequested: w.request, EpochFloor: w.floors[0], Revoke: w.revoke, Offered: w.offered()}
+	o := keys.Observed{Material: map[string]keys.MaterialState{}, RotateRequested: w.request, EpochFloor: w.epochFloor(), Revoke: w.revoke, Offered: w.offered()}
 	if w.ring != nil {
 		o.Ring = *w.ring.Clone()
 	}

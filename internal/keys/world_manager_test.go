@@ -20,7 +20,7 @@ func (w *world) reconcile() {
 		w.rebuild(false)
 	}
 	o, version := w.observe(), w.version
-	plan := w.next(w.now(), w.policy, o)
+	plan := w.plan(&o)
 	w.counts["reconciles"]++
 	if w.counts["reconciles"] > 400*int(w.t.Sub(start)/time.Hour+24) {
 		w.fail("the manager never comes to rest: %+v", plan)
@@ -90,8 +90,8 @@ func (w *world) write(plan keys.Plan, asked []keys.Replica) {
 	if err := next.Validate(); err != nil {
 		w.fail("the next ring is invalid: %v", err)
 	}
-	if next.Epoch != old.Epoch+1 || next.Epoch <= w.highest {
-		w.fail("epoch %d after %d (highest ever %d)", next.Epoch, old.Epoch, w.highest)
+	if next.Epoch != old.Epoch+1 || next.Epoch <= w.told {
+		w.fail("epoch %d after %d (highest ever told %d)", next.Epoch, old.Epoch, w.told)
 	}
 	if old.Active() != nil && next.Active() == nil {
 		w.fail("epoch %d has no Active key any more", next.Epoch)
@@ -105,7 +105,7 @@ func (w *world) write(plan keys.Plan, asked []keys.Replica) {
 			w.excused[t.KID] = w.t.Add(w.limit + 20*time.Minute)
 		}
 	}
-	w.ring, w.highest = next.Clone(), next.Epoch
+	w.ring = next.Clone()
 	w.version++
 	if w.oldRings = append(w.oldRings, w.ring); len(w.oldRings) > 40 {
 		w.oldRings = w.oldRings[1:]
@@ -123,6 +123,7 @@ func (w *world) rebuild(restored bool) {
 		remains.Tombstones, remains.Newer = w.ring.Tombstones, w.newer()
 		remains.Taken = append(slices.Clone(w.ring.Taken), w.taken...)
 	}
+	remains.EpochFloor = w.epochFloor()
 	for _, k := range w.secrets {
 		remains.Material = append(remains.Material, k)
 	}
@@ -137,6 +138,9 @@ func (w *world) rebuild(restored bool) {
 	if err := ring.Validate(); err != nil {
 		w.fail("the rebuilt ring is invalid: %v", err)
 	}
+	if ring.Epoch <= w.told {
+		w.fail("rebuilt as epoch %d (highest ever told %d)", ring.Epoch, w.told)
+	}
 	for _, k := range ring.Keys {
 		w.judgeReturn(&k)
 		if _, ok := w.secrets[k.Sequence]; !ok {
@@ -144,7 +148,7 @@ func (w *world) rebuild(restored bool) {
 		}
 	}
 	w.log("rebuilt (restored %t) as epoch %d: %s", restored, ring.Epoch, brief(&ring))
-	w.ring, w.highest = ring.Clone(), max(w.highest, ring.Epoch)
+	w.ring = ring.Clone()
 	w.version++
 	w.counts["rebuilds"]++
 }
@@ -173,6 +177,7 @@ func (w *world) project() {
 		w.status[i].PublicJWK, w.status[i].MaxTTL = nil, 0 // the status does not carry them
 	}
 	w.floors = [3]int64{w.ring.Epoch, w.ring.Revision, w.ring.NextSequence - 1}
+	w.tell(w.ring.Epoch)
 }
 
 func (w *world) projectTo(signer bool) {
@@ -185,7 +190,7 @@ func (w *world) projectTo(signer bool) {
 	if signer {
 		w.fillSigner(d, head)
 	}
-	if head != nil && head.epoch == d.epoch && head.active == d.active && head.ttl == d.ttl {
+	if head != nil && head.epoch == d.epoch && slices.Equal(head.kids, d.kids) && head.active == d.active && head.ttl == d.ttl {
 		w.deliver(signer)
 		return
 	}
@@ -198,6 +203,7 @@ func (w *world) projectTo(signer bool) {
 		}
 	}
 	w.heads[signer] = d
+	w.tell(d.epoch)
 	if w.history[signer] = append(w.history[signer], d); len(w.history[signer]) > 20 {
 		w.history[signer] = w.history[signer][10:]
 	}

@@ -118,8 +118,8 @@ type world struct {
 	judged   keys.Policy              // the policy of the plan that is carried out
 	rushed   map[string]time.Time     // when a kid took over in an emergency
 	without  map[string]bool          // kid and pod: out of reach then
-	highest  int64
-	touched  bool // by the last event: more than one third party's cache
+	told     int64                    // the highest epoch that status or document ever had
+	touched  bool                     // by the last event: more than one third party's cache
 	names    int
 	counts   map[string]int
 	failure  string
