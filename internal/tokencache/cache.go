@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/token"
@@ -23,6 +24,9 @@ type Cache struct {
 	verify func(now time.Time, raw string) token.Verified
 	budget int64
 	parts  [shards]shard
+	// kids are those of the verifier, and of the verifiers before it as long as entries were taken over: a record knows its
+	// own by its place here, which stays.
+	kids []string
 	// refused is of this verifier alone: [Next] takes none over.
 	refused refusals
 	counts  *counts // shared with the caches before and after
@@ -48,10 +52,9 @@ func New(verifier *token.Verifier, budget int64) *Cache {
 	if budget <= 0 {
 		budget = DefaultBytes
 	}
-	c := &Cache{verifier: verifier, verify: verifier.Verify, budget: budget, counts: new(counts)}
+	c := &Cache{verifier: verifier, verify: verifier.Verify, budget: budget, counts: new(counts), kids: verifier.Keys.KIDs()}
 	for i := range c.parts {
-		c.parts[i].limit = budget / shards
-		c.parts[i].index = map[digest]*entry{}
+		c.parts[i] = newShard(budget / shards)
 	}
 	return c
 }
@@ -64,10 +67,10 @@ func (c *Cache) Verify(now time.Time, raw string) Verified {
 	key := digestOf(raw)
 	part, count := &c.parts[key[0]%shards], &c.counts[key[0]%shards]
 	nanos := now.UnixNano()
-	if e := part.find(key); e != nil && e.holdsAt(nanos) {
+	if e, found := part.find(key); found && e.holdsAt(nanos) {
 		e.used()
 		count.hits.Add(1)
-		return Verified{Outcome: policy.Valid, Reason: policy.OK, entry: e}
+		return Verified{policy.Valid, policy.OK, e, c.kids[e.kid]}
 	}
 	count.misses.Add(1)
 	if c.refused.has(key, nanos) {
@@ -80,15 +83,16 @@ func (c *Cache) Verify(now time.Time, raw string) Verified {
 		}
 		return withoutClaims(v)
 	}
-	kid := v.KID
-	if known := c.verifier.Keys.Find(kid); known != nil {
-		kid = known.KID() // the one that all entries share: that of the token would keep its memory
+	r, text := newRecord(make([]byte, 0, 2*textOfRecord), key, now, c.verifier.Skew, v.Claims)
+	e, kid := entry{&r, unsafe.String(unsafe.SliceData(text), len(text))}, slices.Index(c.kids, v.KID)
+	if kid < 0 { // cannot be
+		return Verified{policy.Valid, policy.OK, e, v.KID}
 	}
-	e := newEntry(key, now, c.verifier.Skew, kid, v.Claims)
-	if e.holdsAt(nanos) {
-		count.evicted.Add(part.put(e, nanos))
+	r.kid = uint16(kid) //nolint:gosec // see maxKIDs
+	if r.holdsAt(nanos) {
+		count.evicted.Add(part.put(r, e.text, nanos))
 	}
-	return Verified{Outcome: policy.Valid, Reason: policy.OK, entry: e}
+	return Verified{policy.Valid, policy.OK, e, c.kids[kid]}
 }
 
 func withoutClaims(v token.Verified) Verified { return Verified{Outcome: v.Outcome, Reason: v.Reason} }
@@ -109,23 +113,39 @@ func Next(last *Cache, verifier *token.Verifier, budget int64) *Cache {
 	if len(same) == len(last.verifier.Keys.KIDs()) && len(same) == len(verifier.Keys.KIDs()) && next.budget == last.budget {
 		return last
 	}
+	kids, keys := slices.Clip(last.kids), map[uint16]bool{}
+	for _, kid := range next.kids {
+		if !slices.Contains(kids, kid) {
+			kids = append(kids, kid)
+		}
+	}
+	if len(kids) > maxKIDs {
+		return next
+	}
+	next.kids = kids
+	for i, kid := range kids {
+		keys[uint16(i)] = same[kid] //nolint:gosec // up to maxKIDs
+	}
 	for i := range last.parts {
-		next.parts[i].take(&last.parts[i], same)
+		next.parts[i].take(&last.parts[i], keys)
 	}
 	return next
 }
+
+// maxKIDs is after how many keys, one after the other, a cache begins empty.
+const maxKIDs = 4096
 
 // sameQuestions tells whether two verifiers differ in their keys at most.
 func sameQuestions(a, b *token.Verifier) bool {
 	return a.Issuer == b.Issuer && slices.Equal(a.Audiences, b.Audiences) && a.AnyAudience == b.AnyAudience && a.MaxTTL == b.MaxTTL && a.Skew == b.Skew
 }
 
-// sameKeys are the kids that mean the same key in both sets, used in the same way. The value is b's own text of it.
-func sameKeys(a, b token.KeySet) map[string]string {
-	same := map[string]string{}
+// sameKeys are the kids that mean the same key in both sets, used in the same way.
+func sameKeys(a, b token.KeySet) map[string]bool {
+	same := map[string]bool{}
 	for _, kid := range a.KIDs() {
 		if x, y := a.Find(kid), b.Find(kid); y != nil && x.Algorithm() == y.Algorithm() && bytes.Equal(x.JWK(), y.JWK()) {
-			same[kid] = y.KID()
+			same[kid] = true
 		}
 	}
 	return same

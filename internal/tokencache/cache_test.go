@@ -411,7 +411,7 @@ func TestExpiredEntriesGo(t *testing.T) {
 
 // TestBytes holds the figures of [Stats] against the collector's, and the bound against what fills it.
 func TestBytes(t *testing.T) {
-	const many = 8000
+	const many = 20_000
 	now, s := time.Now(), signers()[0]
 	all := make([]string, many)
 	for n := range all {
@@ -516,8 +516,8 @@ func memberNames() (names []string) {
 // indexed is what the entries that can be found take. Entries in no queue would stay for ever.
 func indexed(c *Cache) (bytes int64) {
 	for i := range c.parts {
-		for _, e := range c.parts[i].index {
-			bytes += e.bytes()
+		for _, at := range c.parts[i].index {
+			bytes += c.parts[i].queue(at).find(at).bytes()
 		}
 	}
 	return bytes
