@@ -13,46 +13,62 @@ import (
 	"github.com/keyturn/keyturn/internal/keys"
 )
 
-// TestSimulation lets key sets live for months in a hostile world and asserts the promises at every step.
+// tooMany failures end a run: the planner is broken, and more of them tell nothing.
+const tooMany = 10
+
+// TestSimulation lets key sets live for months in a hostile world and asserts the promises at every step. A seed that fails does not
+// keep the others from living, so that one soak finds all.
 func TestSimulation(t *testing.T) {
 	seeds, length := uint64(50), 45*24*time.Hour
 	if os.Getenv("KEYTURN_SOAK") == "1" {
 		seeds, length = 1000, 365*24*time.Hour
 	}
 	var mu sync.Mutex
+	var failed []uint64
 	total, events, lived := map[string]int{}, 0, 0
-	t.Cleanup(func() { t.Logf("%d of %d seeds of %s, %d events: %v", lived, seeds, length, events, total) })
+	t.Cleanup(func() {
+		t.Logf("%d of %d seeds of %s, %d events: %v", lived, seeds, length, events, total)
+		if len(failed) > 0 {
+			t.Logf("seeds that failed: %v", failed)
+		}
+	})
+	run := func(t *testing.T, seed uint64) (again bool) {
+		w, wrong := live(seed, length)
+		mu.Lock()
+		defer mu.Unlock()
+		for k, n := range w.counts {
+			total[k] += n
+		}
+		events += w.events
+		if wrong != "" {
+			t.Errorf("seed %d: %s", seed, wrong)
+			failed = append(failed, seed)
+		} else if lived++; lived%50 == 0 {
+			t.Logf("%d seeds lived, %d events", lived, events)
+		}
+		return len(failed) < tooMany
+	}
 	for shard := range uint64(runtime.GOMAXPROCS(0)) {
 		t.Run(fmt.Sprint("shard ", shard), func(t *testing.T) {
 			t.Parallel()
-			for seed := shard; seed < seeds && !t.Failed(); seed += uint64(runtime.GOMAXPROCS(0)) {
-				w := live(t, seed, length)
-				mu.Lock()
-				for k, n := range w.counts {
-					total[k] += n
-				}
-				events += w.events
-				if lived++; lived%50 == 0 {
-					t.Logf("%d seeds lived, %d events", lived, events)
-				}
-				mu.Unlock()
+			for seed := shard; seed < seeds && run(t, seed); seed += uint64(runtime.GOMAXPROCS(0)) {
 			}
 		})
 	}
 }
 
-// live runs one seed: the promises hold, and keys do rotate.
-func live(t *testing.T, seed uint64, length time.Duration) *world {
-	w := newWorld(seed, keys.Next, length)
+// live runs one seed, and says what is wrong: the promises hold, and keys do rotate.
+func live(seed uint64, length time.Duration) (w *world, wrong string) {
+	w = newWorld(seed, keys.Next, length)
 	w.run()
 	if w.failure != "" {
-		t.Fatalf("seed %d: %s\n%s", seed, w.failure, strings.Join(w.lastLine, "\n"))
+		return w, w.failure + "\n" + strings.Join(w.lastLine, "\n")
 	}
 	rotations := w.counts["Active/Interval"] + w.counts["Active/Requested"]
 	if perMonth := time.Duration(rotations) * 30 * 24 * time.Hour / length; perMonth < 3 {
-		t.Errorf("seed %d: only %d rotations in %s: %v", seed, rotations, length, w.counts)
+		return w, fmt.Sprintf("only %d rotations in %s: %v", rotations, length, w.counts)
 	}
-	return w
+	return w, ""
 }
 
 // TestSimulationCatches breaks the planner on purpose. A simulation that does not notice proves nothing.

@@ -118,7 +118,8 @@ type world struct {
 	judged   keys.Policy              // the policy of the plan that is carried out
 	rushed   map[string]time.Time     // when a kid took over in an emergency
 	without  map[string]bool          // kid and pod: out of reach then
-	told     int64                    // the highest epoch that status or document ever had
+	written  int64                    // the highest epoch that a ring ever had
+	told     int64                    // and the highest that status or document ever had
 	touched  bool                     // by the last event: more than one third party's cache
 	names    int
 	counts   map[string]int
