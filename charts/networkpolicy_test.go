@@ -91,3 +91,22 @@ func TestProbeAddresses(t *testing.T) {
 		}
 	}
 }
+
+// TestKubeAPI: the manager's own limit of requests is set only where a value says so, in digits that it can read.
+func TestKubeAPI(t *testing.T) {
+	for values, want := range map[string][]string{
+		"kubeAPI.qps=0":   nil,
+		"kubeAPI.qps=200": {"--kube-api-qps=200"},
+		"kubeAPI.qps=1000000,kubeAPI.burst=2000000": {"--kube-api-qps=1000000", "--kube-api-burst=2000000"},
+	} {
+		out := mustHelm(t, "template", release, chart, "--namespace", namespace, "--set", values)
+		if got := strings.Count(out, "- --kube-api-"); got != len(want) {
+			t.Errorf("%s: %d flags, want %q", values, got, want)
+		}
+		for _, flag := range want {
+			if !strings.Contains(out, "- "+flag+"\n") {
+				t.Errorf("%s: %s is missing", values, flag)
+			}
+		}
+	}
+}

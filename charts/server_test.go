@@ -62,6 +62,7 @@ func TestRefusedValues(t *testing.T) {
 		{"networkPolicy.egress.probes.to[0].namespace=traefik", "probes"},
 		{"networkPolicy.egress.probes.ports={https}", "ports"},
 		{"probes.private=false", "private"},
+		{"kubeAPI.qps=-1", "qps"},
 	} {
 		if _, err := helm(t, "template", release, chart, "--namespace", namespace, "--set", row.set); err == nil || !strings.Contains(err.Error(), row.says) {
 			t.Errorf("--set %s: %v; want a refusal that names %q", row.set, err, row.says)

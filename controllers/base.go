@@ -39,7 +39,6 @@ type base struct {
 	steady    time.Duration
 	room      int // for revocations in a document
 
-	pace     pace             // of the key sets
 	silences silences         // of the replicas
 	sources  keysecret.Source // of the keys that are brought
 	applied  appliedObjects

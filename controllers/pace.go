@@ -8,38 +8,38 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// setsAPoll is how many key sets are polled in one steady interval. More than these are polled less often each, so that what
-// settled sets cost the API server is bounded, whatever their number: each look reads three objects live. Nothing that is due,
-// that a watch reports or that replicas are waited for is put off by it.
-const setsAPoll = 500
+// looksAPoll is how many key sets, and how many TokenServices, are polled in one steady interval. More than these are polled less
+// often each, so that what settled objects cost the API server is bounded, whatever their number: each look reads some objects
+// live. Nothing that is due, that a watch reports or that replicas are waited for is put off by it.
+const looksAPoll = 500
 
-// pace knows how many sets there are. The zero value is ready; it is safe for concurrent use.
+// pace knows how many objects of a kind there are. The zero value is ready; it is safe for concurrent use.
 type pace struct {
-	mu   sync.Mutex
-	sets map[types.NamespacedName]struct{}
+	mu  sync.Mutex
+	all map[types.NamespacedName]struct{}
 }
 
-func (p *pace) note(set types.NamespacedName) {
+func (p *pace) note(object types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.sets == nil {
-		p.sets = map[types.NamespacedName]struct{}{}
+	if p.all == nil {
+		p.all = map[types.NamespacedName]struct{}{}
 	}
-	p.sets[set] = struct{}{}
+	p.all[object] = struct{}{}
 }
 
-func (p *pace) forget(set types.NamespacedName) {
+func (p *pace) forget(object types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.sets, set)
+	delete(p.all, object)
 }
 
-// poll is how long a settled set is left alone, where a few sets would be for steady.
+// poll is how long a settled object is left alone, where a few would be for steady.
 func (p *pace) poll(steady time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := len(p.sets); n > setsAPoll {
-		return steady * time.Duration(n) / setsAPoll
+	if n := len(p.all); n > looksAPoll {
+		return steady * time.Duration(n) / looksAPoll
 	}
 	return steady
 }

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -21,6 +19,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/token"
 )
 
 // What a manager may cost, whatever the number of sets. The figures that were measured are a third to a half of it.
@@ -39,7 +38,7 @@ func scale(t *testing.T) int {
 	if os.Getenv("KEYTURN_SOAK") == "1" {
 		return 1000
 	}
-	return 50
+	return 20
 }
 
 // calls counts what a manager asks of the API server. Watches are not counted: their number does not depend on that of sets.
@@ -58,11 +57,15 @@ func (c *calls) RoundTrip(r *http.Request) (*http.Response, error) {
 	default:
 		c.writes.Add(1)
 	}
-	now := c.atOnce.Add(1)
+	raise(&c.most, c.atOnce.Add(1))
 	defer c.atOnce.Add(-1)
-	for most := c.most.Load(); now > most && !c.most.CompareAndSwap(most, now); most = c.most.Load() {
-	}
 	return c.next.RoundTrip(r)
+}
+
+// raise brings a maximum up to a value.
+func raise(most *atomic.Int64, now int64) {
+	for was := most.Load(); now > was && !most.CompareAndSwap(was, now); was = most.Load() {
+	}
 }
 
 // TestScale brings many sets their first keys at once, looks at what that costs, then that a settled manager writes nothing, and
@@ -71,44 +74,91 @@ func TestScale(t *testing.T) {
 	needAPIServer(t)
 	n := scale(t)
 	ns := newNamespace(t)
-	count := &calls{}
+	load := &atScale{}
 	before := heap()
-	stop := manageAtScale(t, ns, count)
+	stop := load.manage(t, ns)
 	peak := watchHeap(t)
-	began := time.Now()
-	createSets(t, ns, n)
-	created := time.Since(began)
-	awaitSets(t, ns, n)
-	active, reads, writes := time.Since(began), count.reads.Load(), count.writes.Load()
-	t.Logf("%d sets: created in %.1f s, all Active after %.1f s; %.1f reads and %.1f writes a set, at most %d calls at once",
-		n, created.Seconds(), active.Seconds(), float64(reads)/float64(n), float64(writes)/float64(n), count.most.Load())
-	if got := float64(reads+writes) / float64(n); got > callsPerSet {
-		t.Errorf("%.1f calls a set, want at most %d", got, callsPerSet)
-	}
-
-	quiet(t, ns, n, count, "settled")
+	load.measure(t, "first keys", n, 2*n, callsPerSet, func() {
+		createSets(t, ns, n)
+		awaitSets(t, ns, n, "ready", func(set *keyturnv1alpha1.SigningKeySet) bool { return len(set.Status.Keys) == 2 })
+	})
+	quiet(t, ns, n, readsPerLook, &load.count, "settled")
 	stop()
-	again := &calls{}
-	began = time.Now()
-	stop = manageAtScale(t, ns, again)
-	defer stop()
-	quiet(t, ns, n, again, "a manager that starts anew")
-	t.Logf("the next manager has looked at each after %.1f s", time.Since(began).Seconds())
 
-	most := peak()
+	began := time.Now()
+	stop = load.manage(t, ns)
+	defer stop()
+	quiet(t, ns, n, readsPerLook, &load.count, "a manager that starts anew")
+	t.Logf("the next manager has looked at each after %.1f s", time.Since(began).Seconds())
+	bounded(t, n, before, peak(), bytesPerSet)
+}
+
+// bounded holds the heap against what it may be.
+func bounded(t *testing.T, n int, before, most, each uint64) {
+	t.Helper()
 	t.Logf("heap: %d MiB before, at most %d MiB: %d KiB a set", before>>20, most>>20, (most-min(before, most))>>10/uint64(n))
-	if allowed := uint64(heapOfNone) + before + uint64(n)*bytesPerSet; most > allowed {
+	if allowed := heapOfNone + before + uint64(n)*each; most > allowed {
 		t.Errorf("the heap grew to %d MiB, want at most %d", most>>20, allowed>>20)
 	}
 }
 
-// manageAtScale starts the controllers as cmd/manager does, with a poll that is fit for a test.
-func manageAtScale(t *testing.T, ns string, count *calls) (stop func()) {
+// atScale is what the managers of a test ask of the API server and of the processors, and the clock that they go by.
+type atScale struct {
+	count calls
+	ahead atomic.Int64
+	asks  StatusReader // nil: over HTTP
+	// made are the keys that were generated, most how many of them at a time.
+	made, atOnce, most atomic.Int64
+}
+
+// Now is the clock.
+func (a *atScale) Now() time.Time { return time.Now().Add(time.Duration(a.ahead.Load())) }
+
+func (a *atScale) leap(d time.Duration) { a.ahead.Add(int64(d)) }
+
+// generate makes a key, and takes longer about it than it does, so that two at a time are seen.
+func (a *atScale) generate(algorithm token.Algorithm, bits int) (*token.PrivateKey, error) {
+	a.made.Add(1)
+	raise(&a.most, a.atOnce.Add(1))
+	defer a.atOnce.Add(-1)
+	<-time.After(2 * time.Millisecond)
+	return token.Generate(algorithm, bits)
+}
+
+// measure shows what something cost all sets, and holds it against what it may.
+func (a *atScale) measure(t *testing.T, what string, n, keys int, callsAllowed float64, do func()) {
 	t.Helper()
+	reads, writes, made, began := a.count.reads.Load(), a.count.writes.Load(), a.made.Load(), time.Now()
+	a.count.most.Store(0)
+	a.most.Store(0)
+	do()
+	took := time.Since(began)
+	reads, writes, made = a.count.reads.Load()-reads, a.count.writes.Load()-writes, a.made.Load()-made
+	each := func(count int64) float64 { return float64(count) / float64(n) }
+	t.Logf("%s: %d sets in %.1f s; %.1f reads and %.1f writes a set, at most %d calls at once; %d keys made, at most %d at once",
+		what, n, took.Seconds(), each(reads), each(writes), a.count.most.Load(), made, a.most.Load())
+	if got := each(reads + writes); got > callsAllowed {
+		t.Errorf("%s: %.1f calls a set, want at most %.0f", what, got, callsAllowed)
+	}
+	if made != int64(keys) {
+		t.Errorf("%s: %d keys were made, want %d", what, made, keys)
+	}
+	if most := a.most.Load(); most > keysAtOnce {
+		t.Errorf("%s: %d keys were made at once, want at most %d", what, most, keysAtOnce)
+	}
+}
+
+// manage starts the controllers as cmd/manager does; where there are few sets, with a poll that is fit for a test.
+func (a *atScale) manage(t *testing.T, ns string) (stop func()) {
+	t.Helper()
+	steady := pollSteady
+	if scale(t) < 100 {
+		steady = 5 * time.Second
+	}
 	own := rest.CopyConfig(managerConfig)
 	own.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		count.next = next
-		return count
+		a.count.next = next
+		return &a.count
 	})
 	bounded := CacheOptions()
 	bounded.DefaultNamespaces = map[string]cache.Config{ns: {}}
@@ -120,7 +170,7 @@ func manageAtScale(t *testing.T, ns string, count *calls) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Setup(mgr, Options{Image: testImage, Namespace: "keyturn-system", SteadyPoll: 5 * time.Second}); err != nil {
+	if err := Setup(mgr, Options{Image: testImage, Namespace: "keyturn-system", SteadyPoll: steady, Status: a.asks, Now: a.Now, generate: a.generate}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -139,45 +189,42 @@ func manageAtScale(t *testing.T, ns string, count *calls) (stop func()) {
 
 func createSets(t *testing.T, ns string, n int) {
 	t.Helper()
-	var group errgroup.Group
-	group.SetLimit(16)
-	for i := range n {
-		group.Go(func() error {
-			set := &keyturnv1alpha1.SigningKeySet{Spec: keyturnv1alpha1.SigningKeySetSpec{Algorithm: keyturnv1alpha1.ES256}}
-			set.Namespace, set.Name = ns, fmt.Sprintf("set-%05d", i)
-			for left := 5; ; left-- { // a busy API server gives up after a minute, having stored it or not
-				err := admin.Create(t.Context(), set)
-				if err == nil || apierrors.IsAlreadyExists(err) || left == 0 {
-					return client.IgnoreAlreadyExists(err)
-				}
-			}
-		})
-	}
-	if err := group.Wait(); err != nil {
-		t.Fatal(err)
-	}
+	inParallel(t, n, func(i int) error {
+		set := &keyturnv1alpha1.SigningKeySet{Spec: keyturnv1alpha1.SigningKeySetSpec{Algorithm: keyturnv1alpha1.ES256}}
+		set.Namespace, set.Name = ns, fmt.Sprintf("set-%05d", i)
+		return again(func() error { return client.IgnoreAlreadyExists(admin.Create(t.Context(), set)) })
+	})
 }
 
-// awaitSets waits until each set signs and says so.
-func awaitSets(t *testing.T, ns string, n int) {
+// awaitSets waits until each set signs and says so, and is as it should be.
+func awaitSets(t *testing.T, ns string, n int, what string, as func(*keyturnv1alpha1.SigningKeySet) bool) {
 	t.Helper()
-	tick := time.NewTicker(250 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patience + time.Duration(n)*time.Second)
-	for {
-		ready := 0
-		for _, set := range allSets(t, ns) {
-			if want(set.Status.Conditions, "Ready", "True Ready") == "" && len(set.Status.Keys) == 2 {
+	await(t, n, "sets are "+what, func() (ready int) {
+		all := allSets(t, ns)
+		for i := range all {
+			if want(all[i].Status.Conditions, "Ready", "True Ready") == "" && as(&all[i]) {
 				ready++
 			}
 		}
-		if ready == n {
+		return ready
+	})
+}
+
+// await waits until there are n.
+func await(t *testing.T, n int, what string, count func() int) {
+	t.Helper()
+	tick := time.NewTicker(250*time.Millisecond + time.Duration(n)*time.Millisecond) // to look costs the API server too
+	defer tick.Stop()
+	deadline := time.After(patience + time.Duration(n)*2*time.Second)
+	for {
+		have := count()
+		if have == n {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("%d of %d sets are ready", ready, n)
+			t.Fatalf("%d of %d %s", have, n, what)
 		}
 	}
 }
@@ -196,14 +243,14 @@ const readsPerLook = 3
 
 // quiet waits until each set was looked at twice more, and wants no write in the second round: the first may have something left
 // to do that was late.
-func quiet(t *testing.T, ns string, n int, count *calls, who string) {
+func quiet(t *testing.T, ns string, n, readsPerLook int, count *calls, who string) {
 	t.Helper()
 	look := func() (reads int64) {
 		from := count.reads.Load()
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
 		deadline := time.After(patience + time.Duration(n)*100*time.Millisecond)
-		for count.reads.Load() < from+int64(n)*readsPerLook {
+		for count.reads.Load() < from+int64(n*readsPerLook) {
 			select {
 			case <-tick.C:
 			case <-deadline:

@@ -23,6 +23,7 @@ const maxSteps = 8
 // signingKeySetReconciler walks the keys of a set through their life.
 type signingKeySetReconciler struct {
 	*base
+	pace      pace
 	witnesses witnesses
 	waits     waits
 	maker     *keyMaker

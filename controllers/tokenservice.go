@@ -22,6 +22,7 @@ import (
 // tokenServiceReconciler makes the workloads of a TokenService and keeps their documents current.
 type tokenServiceReconciler struct {
 	*base
+	pace    pace
 	nudges  nudges
 	waits   waits
 	written writtenDocuments
@@ -34,6 +35,7 @@ func (r *tokenServiceReconciler) Reconcile(ctx context.Context, request reconcil
 	if err := r.client.Get(ctx, request.NamespacedName, &tsvc); err != nil {
 		if apierrors.IsNotFound(err) {
 			processMetrics().forgetService(request.NamespacedName)
+			r.pace.forget(request.NamespacedName)
 			r.waits.forget(request.NamespacedName)
 			r.silences.keep(request.NamespacedName, nil)
 		}
@@ -44,6 +46,7 @@ func (r *tokenServiceReconciler) Reconcile(ctx context.Context, request reconcil
 		r.revocations.forget(tsvc.UID)
 		return reconcile.Result{}, nil // everything made for it is owned and goes with it
 	}
+	r.pace.note(request.NamespacedName)
 	before := tsvc.Status.DeepCopy()
 	conds := conditions{&tsvc.Status.Conditions, tsvc.Generation}
 	after, err := r.reconcile(ctx, &tsvc, conds)

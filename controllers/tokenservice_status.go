@@ -41,15 +41,15 @@ func (r *tokenServiceReconciler) observeService(ctx context.Context, tsvc *keytu
 	if err != nil {
 		return 0, err
 	}
-	name := client.ObjectKeyFromObject(tsvc)
+	name, steady := client.ObjectKeyFromObject(tsvc), r.pace.poll(r.steady)
 	if len(waiting) > 0 || !available {
-		return min(r.waits.pause(name, docs.issuer+docs.edge, pods, r.now()), r.steady), nil // both only grow
+		return min(r.waits.pause(name, docs.issuer+docs.edge, pods, r.now()), steady), nil // both only grow
 	}
 	r.waits.forget(name)
 	if bad := conds.firstBad(keyturnv1alpha1.ConditionResolvedRefs); bad != nil {
-		return min(pollReference, r.steady), nil // the Secrets of others are not watched
+		return min(pollReference, steady), nil // the Secrets of others are not watched
 	}
-	return r.steady, nil
+	return steady, nil
 }
 
 // lagging says of one replica why it does not count.

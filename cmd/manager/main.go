@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -30,6 +32,8 @@ var version = "dev"
 type flags struct {
 	image, metrics, health, namespace string
 	leaderElect                       bool
+	qps                               float32
+	burst                             int
 	probes                            probe.Reach
 }
 
@@ -52,6 +56,8 @@ func command() *cobra.Command {
 	cmd.Flags().StringVar(&f.health, "health-listen", ":8081", "address of /healthz and /readyz")
 	cmd.Flags().BoolVar(&f.leaderElect, "leader-elect", false, "let one manager of several work at a time")
 	cmd.Flags().StringVar(&f.namespace, "leader-election-namespace", os.Getenv("POD_NAMESPACE"), "namespace of the manager, where its lease is (default $POD_NAMESPACE)")
+	cmd.Flags().Float32Var(&f.qps, "kube-api-qps", 0, "requests a second to the API server at most; 0 sets no limit and leaves it to the API server's own, API Priority and Fairness")
+	cmd.Flags().IntVar(&f.burst, "kube-api-burst", 0, "requests at once above --kube-api-qps; 0 is twice as many")
 	cmd.Flags().BoolVar(&f.probes.Private, "probe-private-addresses", true, "let the probes of AccessPolicies go to addresses of private networks, where most clusters have their ingress")
 	cmd.Flags().BoolVar(&f.probes.Loopback, "probe-loopback-addresses", false, "let them go to the manager's own loopback addresses; for tests on one machine")
 	cmd.AddCommand(checkCommand())
@@ -67,6 +73,9 @@ func run(ctx context.Context, f flags) error {
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("no cluster to talk to (KUBECONFIG, or run in a pod): %w", err)
+	}
+	if err := limit(config, f.qps, f.burst); err != nil {
+		return err
 	}
 	f.probes.Never = apiServer(config.Host, os.Getenv("KUBERNETES_SERVICE_HOST"))
 	scheme := runtime.NewScheme()
@@ -92,6 +101,23 @@ func run(ctx context.Context, f flags) error {
 		return err
 	}
 	return mgr.Start(ctx)
+}
+
+// limit bounds what the manager asks of the API server, on top of what that allows it. Watches are one request each.
+func limit(config *rest.Config, qps float32, burst int) error {
+	switch {
+	case !(qps >= 0) || burst < 0:
+		return errors.New("--kube-api-qps and --kube-api-burst are 0 or more")
+	case qps == 0 && burst > 0:
+		return errors.New("--kube-api-burst needs --kube-api-qps")
+	case qps == 0:
+		config.QPS, config.Burst = -1, 0 // client-go takes 0 for 5 a second
+		return nil
+	case burst == 0:
+		burst = int(min(max(2*math.Ceil(float64(qps)), 1), math.MaxInt32))
+	}
+	config.QPS, config.Burst = qps, burst
+	return nil
 }
 
 // bind gives a listen address without a host the host of KEYTURN_BIND_ADDRESS, for places where many pods share one
