@@ -25,4 +25,10 @@
 // adopted, as a set re-created under its name needs, and that is a Warning Event too.
 //
 // What a replica has loaded is asked from the replica itself (replicas.go); no gate rests on what was written.
+//
+// # Who does not answer
+//
+// One object's replicas must not hold up another object. All that a reconcile asks are asked side by side (asking.go); who let its
+// time go by is asked less and less often, and confirms nothing meanwhile (silences.go); who is waited for long is looked at less
+// often (pace.go); and every kind that asks anybody has several workers (setup.go). Where a key leaks everybody is asked always.
 package controllers
