@@ -15,7 +15,7 @@ import (
 // nothing, and the reconcile by statusTimeout once: after that it is known (silences.go).
 const (
 	statusTimeout  = 2 * time.Second        // for a replica
-	statusGlance   = 250 * time.Millisecond // for one that is known to be silent, when it is asked before its turn
+	statusGlance   = 100 * time.Millisecond // for one that is known to be silent, when it is asked before its turn
 	statusOverall  = 5 * time.Second        // for all of a reconcile
 	statusMaxBytes = 256 << 10
 	statusAtOnce   = 64
