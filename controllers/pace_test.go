@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
+	"github.com/keyturn/keyturn/internal/keys"
 )
 
 // TestPace: the more sets there are, the less often each is polled; what they cost together stays the same.
@@ -72,5 +75,47 @@ func TestWaits(t *testing.T) {
 	}
 	if w.forget(set); w.pause(set, 2, nil, now) != pollWaiting {
 		t.Error("a wait that ended goes on")
+	}
+}
+
+// TestPauseOfASet: the longer it waits the less often it is looked at, but not while a key leaks.
+func TestPauseOfASet(t *testing.T) {
+	for name, row := range map[string]struct {
+		plan             keys.Plan
+		atOnce, hourLate time.Duration
+	}{
+		"settled":     {keys.Plan{}, pollSteady, pollSteady},
+		"due":         {keys.Plan{Requeue: time.Second}, time.Second, time.Second},
+		"waiting":     {keys.Plan{Waiting: []string{"a"}}, pollWaiting, pollWaitingMax},
+		"and due":     {keys.Plan{Waiting: []string{"a"}, Requeue: time.Second}, pollWaiting, time.Second},
+		"leaking":     {keys.Plan{Waiting: []string{"a"}, Findings: []keys.Finding{{Kind: keys.RevocationPending}}}, pollRevocation, pollRevocation},
+		"unconfirmed": {keys.Plan{Waiting: []string{"a"}, Findings: []keys.Finding{{Kind: keys.RevocationUnconfirmed}}}, pollWaiting, pollReference},
+	} {
+		clock := &steppedClock{now: noon}
+		r := &signingKeySetReconciler{base: &base{now: clock.Now, steady: pollSteady}}
+		set, seen := &keyturnv1alpha1.SigningKeySet{}, &observedSet{plan: row.plan}
+		if got := r.pause(set, seen); got != row.atOnce {
+			t.Errorf("%s: %s at once, want %s", name, got, row.atOnce)
+		}
+		clock.step(time.Hour)
+		if got := r.pause(set, seen); got != row.hourLate {
+			t.Errorf("%s: %s an hour later, want %s", name, got, row.hourLate)
+		}
+	}
+}
+
+// TestPatienceWithSilentReplicas: none while somebody waits for a revocation.
+func TestPatienceWithSilentReplicas(t *testing.T) {
+	for _, row := range []struct {
+		of   revoking
+		want time.Duration
+	}{
+		{revoking{pending: -1}, silencePauseMax}, {revoking{pending: 0}, askEverybody}, {revoking{pending: youngRevocation - 1}, askEverybody},
+		{revoking{pending: youngRevocation}, silenceRevoking}, {revoking{pending: time.Hour, takeover: true}, askEverybody},
+		{revoking{pending: -1, takeover: true}, askEverybody},
+	} {
+		if got := row.of.patience(); got != row.want {
+			t.Errorf("%+v: %s, want %s", row.of, got, row.want)
+		}
 	}
 }

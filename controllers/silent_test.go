@@ -16,6 +16,7 @@ import (
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 	"github.com/keyturn/keyturn/internal/keys"
+	"github.com/keyturn/keyturn/internal/keysecret"
 	"github.com/keyturn/keyturn/internal/snapshot"
 )
 
@@ -155,4 +156,101 @@ func (w *world) unconfirmed(ns string) {
 			w.Errorf("%s: %s replicas, %s", all.Items[i].Name, status.Replicas, bad)
 		}
 	}
+}
+
+// muted asks the fleet, whose token service is silent as long as it is let.
+type muted struct {
+	*fleet
+	mu    sync.Mutex
+	mute  bool
+	asked int // of the token service
+}
+
+func (m *muted) Read(ctx context.Context, pod *corev1.Pod) (*snapshot.Status, error) {
+	m.mu.Lock()
+	mute := false
+	if strings.Contains(pod.Name, "-tokenservice") {
+		m.asked++
+		mute = m.mute
+	}
+	m.mu.Unlock()
+	if mute {
+		<-ctx.Done()
+		return nil, withoutAddress(ctx.Err())
+	}
+	return m.fleet.Read(ctx, pod)
+}
+
+func (m *muted) silence(mute bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mute = mute
+}
+
+// times is how often the token service was asked.
+func (m *muted) times() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.asked
+}
+
+// TestSilentReplicaInNeed: a token service that is silent is left alone as long as the clock stands still; but not when the ring is
+// lost, of which it may know more than others, and not while it signs with a key that leaked.
+func TestSilentReplicaInNeed(t *testing.T) {
+	w := newQuietWorld(t)
+	asks := &muted{fleet: w.fleet}
+	w.asks = asks
+	w.startManager()
+	w.declare()
+	w.eventually("settle", w.unhealthy)
+	silence := func() (times int) {
+		asks.silence(true)
+		w.eventually("it is known to be silent, and left alone", func() string {
+			before := asks.times()
+			w.touch()
+			ctx, cancel := context.WithTimeout(w.ctx, 2500*time.Millisecond) // two steady polls
+			defer cancel()
+			<-ctx.Done()
+			if times = asks.times(); times != before {
+				return "it was asked"
+			}
+			return want(w.service().Status.Conditions, "KeysLoaded", "False ReplicaUnreachable")
+		})
+		return times
+	}
+
+	before := silence()
+	w.remove(&corev1.Secret{ObjectMeta: w.meta(keysecret.RingName(setName))})
+	w.eventually("the ring is made anew", func() string {
+		if w.ring() == nil {
+			return "there is none"
+		}
+		return ""
+	})
+	if asks.times() == before {
+		t.Error("the ring was made anew without asking the token service")
+	}
+	asks.silence(false)
+	w.clock.step(silencePauseMax)
+	w.eventually("settle", w.unhealthy)
+
+	leaked, heir := w.ring().Active().KID, w.ring().Standby().KID
+	before = silence()
+	w.revoke("leaked", leaked)
+	w.eventually("it is asked again and again", func() string {
+		if n := asks.times() - before; n < 5 {
+			return fmt.Sprintf("%d times", n)
+		}
+		return ""
+	})
+	if key := w.ring().Key(leaked); key == nil {
+		t.Error("a silent token service is taken to have left the key")
+	}
+	asks.silence(false)
+	w.eventually("it is heard as soon as it answers, though the clock stands still", func() string {
+		if ring := w.ring(); ring.Key(leaked) != nil || ring.Active() == nil || ring.Active().KID != heir {
+			return "the key is in the ring"
+		}
+		return ""
+	})
 }
