@@ -37,9 +37,12 @@ type edgeFigures struct {
 	Rate  float64    `json:"rate"`
 	Flood float64    `json:"flood"`
 	Rows  []*edgeRow `json:"rows"`
-	// Calm and Flooded are the 99th percentiles of good tokens without and with a flood of tokens of unknown keys.
-	Calm    []float64 `json:"calm_p99_ms"`
-	Flooded []float64 `json:"flooded_p99_ms"`
+	// Calm and Flooded are the 99th percentiles of good tokens without and with a flood of tokens of unknown keys. Those of
+	// the bare server tell what the same requests do to one that looks at nothing.
+	Calm        []float64 `json:"calm_p99_ms"`
+	Flooded     []float64 `json:"flooded_p99_ms"`
+	BareCalm    []float64 `json:"bare_calm_p99_ms"`
+	BareFlooded []float64 `json:"bare_flooded_p99_ms"`
 	// Decisions is how many answers of the edge were looked at, Wrong how many were not the right ones.
 	Decisions int    `json:"decisions"`
 	Wrong     int    `json:"wrong"`
@@ -191,18 +194,24 @@ func (b *edgeBench) round(ctx context.Context, warming bool) error {
 
 // flooded compares good tokens alone with good tokens beside a flood of others, each of another unknown key.
 func (b *edgeBench) flooded(warming bool) error {
-	s := b.servers[0]
-	good, flood := s.flow(setMany, b.counts.rate), s.flow(setUnknown, b.counts.flood)
-	_, calm, err := b.run(s, b.counts.open, good)
-	if err != nil {
-		return err
-	}
-	_, beside, err := b.run(s, b.counts.open, good, flood)
-	if err != nil {
-		return err
-	}
-	if !warming {
-		b.figures.Calm, b.figures.Flooded = append(b.figures.Calm, calm.P99), append(b.figures.Flooded, beside.P99)
+	f := b.figures
+	for _, c := range []struct {
+		server         string
+		calm, besideIt *[]float64
+	}{{ownGRPC, &f.Calm, &f.Flooded}, {bareGRPC, &f.BareCalm, &f.BareFlooded}} {
+		s := b.server(c.server)
+		good, flood := s.flow(setMany, b.counts.rate), s.flow(setUnknown, b.counts.flood)
+		_, calm, err := b.run(s, b.counts.open, good)
+		if err != nil {
+			return err
+		}
+		_, beside, err := b.run(s, b.counts.open, good, flood)
+		if err != nil {
+			return err
+		}
+		if !warming {
+			*c.calm, *c.besideIt = append(*c.calm, calm.P99), append(*c.besideIt, beside.P99)
+		}
 	}
 	return nil
 }

@@ -32,8 +32,8 @@ func BenchmarkCheck(b *testing.B) {
 				if err := (codec{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(question)}, request); err != nil {
 					b.Fatal(err)
 				}
-				if answer, _ := c.check(ctx, &request.Request); (answer[1] == 0) != (name == "allowed") {
-					b.Fatalf("%q", answer)
+				if answer, _ := c.check(ctx, &request.Request); ((*answer)[1] == 0) != (name == "allowed") {
+					b.Fatalf("%q", *answer)
 				}
 			}
 		})

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -32,13 +33,35 @@ func aliasesOf(names []string) []string {
 var aliasesRemoved = checkwire.Removed(aliases...)
 
 // reply is an encoded CheckResponse.
-type reply []byte
+type reply *[]byte
+
+// replyRoom is enough for most answers. grpc-go gives back nothing that has less than 1 KiB.
+const replyRoom = 1280
+
+// replyMemory has the memory of replies that grpc-go has sent: a flood of denials must not keep the collector busy.
+type replyMemory struct{ free sync.Pool }
+
+var replies replyMemory
+
+// Get returns an empty reply, whatever its size will be.
+func (m *replyMemory) Get(int) *[]byte {
+	if used, ok := m.free.Get().(*[]byte); ok {
+		return used
+	}
+	fresh := make([]byte, 0, replyRoom)
+	return &fresh
+}
+
+// Put takes the memory of a reply back.
+func (m *replyMemory) Put(used *[]byte) {
+	if cap(*used) <= maxKept {
+		*used = (*used)[:0]
+		m.free.Put(used)
+	}
+}
 
 // denialFields is room for the headers of most denials.
 const denialFields = 8
-
-// replyRoom is enough for most answers that allow, denialRoom for most that deny.
-const replyRoom, denialRoom = 384, 768
 
 // allowed makes the answer that lets a request through. Envoy sets headers in order and removes last, so a header that
 // is set is never in the list of the removed; one that has no value is removed, because an empty one cannot be set.
@@ -68,7 +91,9 @@ func allowed(out outcome, seen []string) reply {
 		// The application may have links of its own, which stay; of the others there is one.
 		parts = append(parts, checkwire.Answered(checkwire.Header{Name: strings.ToLower(line.Name), Value: line.Value}, line.Name == "Link"))
 	}
-	return checkwire.AppendAllowed(make(reply, 0, replyRoom), set, remove, parts...)
+	answer := replies.Get(0)
+	*answer = checkwire.AppendAllowed(*answer, set, remove, parts...)
+	return answer
 }
 
 // lowerName is strings.ToLower, and makes nothing new of the names that every answer has.
@@ -104,7 +129,9 @@ func denied(out outcome, grpcRequest bool) reply {
 		body := appendProblem(room[:0], out)
 		d.Body = unsafe.String(unsafe.SliceData(body), len(body)) // is copied into the answer, and nobody else has it
 	}
-	return checkwire.AppendDenied(make(reply, 0, denialRoom), d)
+	answer := replies.Get(0)
+	*answer = checkwire.AppendDenied(*answer, d)
+	return answer
 }
 
 // rpcCode is never OK: that would allow whatever else the answer says.

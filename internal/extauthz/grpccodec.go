@@ -13,10 +13,10 @@ import (
 // the health service, to protobuf.
 type codec struct{ encoding.CodecV2 }
 
-// Marshal hands on what is encoded already.
+// Marshal hands on what is encoded already. grpc-go gives its memory back when it is sent.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	if answer, ok := v.(reply); ok {
-		return mem.BufferSlice{mem.SliceBuffer(answer)}, nil
+		return mem.BufferSlice{mem.NewBuffer(answer, &replies)}, nil
 	}
 	return c.CodecV2.Marshal(v)
 }

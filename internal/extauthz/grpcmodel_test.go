@@ -101,7 +101,7 @@ func (c checker) Check(ctx context.Context, r *auth.CheckRequest) (*auth.CheckRe
 	request.Read(raw)
 	answer := new(auth.CheckResponse)
 	encoded, _ := c.check(ctx, &request)
-	return answer, proto.Unmarshal(encoded, answer)
+	return answer, proto.Unmarshal(*encoded, answer)
 }
 
 func TestAnswersAreThoseOfTheGeneratedTypes(t *testing.T) {
@@ -140,7 +140,7 @@ func TestAnswersAreThoseOfTheGeneratedTypes(t *testing.T) {
 func compareAnswers(t *testing.T, got reply, want *auth.CheckResponse) {
 	t.Helper()
 	var read auth.CheckResponse
-	check(t, proto.Unmarshal(got, &read))
+	check(t, proto.Unmarshal(*got, &read))
 	if !proto.Equal(&read, want) {
 		t.Fatalf("%v\nwant %v", &read, want)
 	}

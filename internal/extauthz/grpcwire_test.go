@@ -89,7 +89,7 @@ func TestNothingKeepsTheMemoryOfACheck(t *testing.T) {
 			request.memory[i] = '?'
 		}
 		var answer auth.CheckResponse
-		check(t, proto.Unmarshal(encoded, &answer))
+		check(t, proto.Unmarshal(*encoded, &answer))
 		out, err := apply(get(), &answer)
 		check(t, err)
 		if out.status != want || got != kept {
