@@ -78,10 +78,13 @@ func (b *base) ask(ctx context.Context, one *inquiry) {
 	case r.status != nil:
 		b.silences.heard(r.pod.UID)
 	case ctx.Err() != nil: // its time was cut short
-	case unanswered(r.err) || r.read.Sub(began) >= slowFailure:
+	case unanswered(r.err) || slow(r.read.Sub(began)):
 		r.err = b.silences.silent(one.service, r.pod, one.turn, r.read, r.err)
 	}
 }
+
+// slow tells whether a failure took long. Nothing takes much longer than statusTimeout: then it is the clock that leapt.
+func slow(took time.Duration) bool { return took >= slowFailure && took < 2*statusTimeout }
 
 // unanswered tells whether a replica let its time go by.
 func unanswered(err error) bool {

@@ -75,6 +75,9 @@ func (f *fleet) Read(_ context.Context, pod *corev1.Pod) (*snapshot.Status, erro
 	if signer {
 		component, name = "signer", serviceName+"-issuer-snapshot"
 	}
+	if f.unreachable(component) {
+		return nil, errors.New("connection refused")
+	}
 	var secret corev1.Secret
 	err := admin.Get(f.w.ctx, client.ObjectKey{Namespace: f.w.ns, Name: name}, &secret)
 	if client.IgnoreNotFound(err) != nil {
@@ -82,11 +85,7 @@ func (f *fleet) Read(_ context.Context, pod *corev1.Pod) (*snapshot.Status, erro
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.reads++
 	does := f.faults[component]
-	if does.unreachable {
-		return nil, errors.New("connection refused")
-	}
 	r := f.replicas[string(pod.UID)]
 	if r == nil {
 		r = &fakeReplica{signer: signer, latest: map[string]time.Time{}, counts: snapshot.RolloutCounts{Started: f.w.clock.Now()}}
@@ -96,6 +95,14 @@ func (f *fleet) Read(_ context.Context, pod *corev1.Pod) (*snapshot.Status, erro
 		f.load(r, secret.Data[snapshotKey], does)
 	}
 	return f.status(pod.Name, r, does), nil
+}
+
+// unreachable counts that a replica is asked, and tells whether it cannot be.
+func (f *fleet) unreachable(component string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reads++
+	return f.faults[component].unreachable
 }
 
 func (f *fleet) status(name string, r *fakeReplica, does fault) *snapshot.Status {

@@ -276,6 +276,12 @@ func TestQuickFailures(t *testing.T) {
 	if _, all, _ := s.ask(silencePauseMax); !all[0].spared {
 		t.Error("a late refusal costs a worker again and again")
 	}
+	leaps := newService(readerFunc(func() { clock.step(time.Hour) }), 1)
+	leaps.b.now = clock.Now
+	leaps.ask(silencePauseMax)
+	if _, all, _ := leaps.ask(silencePauseMax); all[0].spared {
+		t.Error("a clock that leaps is taken for a late refusal")
+	}
 }
 
 type failing struct{ err error }
