@@ -153,7 +153,7 @@ func (a *atScale) manage(t *testing.T, ns string) (stop func()) {
 	t.Helper()
 	steady := pollSteady
 	if scale(t) < 100 {
-		steady = 5 * time.Second
+		steady = 2 * time.Second
 	}
 	own := rest.CopyConfig(managerConfig)
 	own.Wrap(func(next http.RoundTripper) http.RoundTripper {
