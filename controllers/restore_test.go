@@ -8,6 +8,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/keys"
 	"github.com/keyturn/keyturn/internal/keysecret"
+	"github.com/keyturn/keyturn/internal/snapshot"
 )
 
 // TestRestoredBackup brings ring and status back from before a rotation, as a backup does. The replicas hold a newer epoch
@@ -59,5 +60,33 @@ func TestRestoredBackup(t *testing.T) {
 			return bad
 		}
 		return w.unhealthy()
+	})
+}
+
+// TestRestoredAfterADocument: the manager was killed after it had told the edges of an epoch and before it recorded that in the
+// status; then the ring was lost, and no replica answers. The document alone knows the epoch, and it does not come again.
+func TestRestoredAfterADocument(t *testing.T) {
+	w := settled(t)
+	w.stopManager()
+	told := int64(0)
+	a := &attack{world: w}
+	a.forgeEdge(func(doc *snapshot.Edge) {
+		doc.Keys.Epoch += 5
+		told = doc.Keys.Epoch
+	})
+	for _, component := range []string{"edge", "signer"} {
+		w.fleet.set(component, fault{unreachable: true})
+	}
+	w.remove(a.ringSecret())
+	w.startManager()
+	w.eventually("the ring is rebuilt", func() string {
+		ring := w.ring()
+		switch {
+		case ring == nil:
+			return "there is none"
+		case ring.Epoch <= told:
+			t.Fatalf("it begins at epoch %d, the edges were told of %d", ring.Epoch, told)
+		}
+		return ""
 	})
 }

@@ -81,8 +81,7 @@ func (r *signingKeySetReconciler) rebuild(ctx context.Context, set *keyturnv1alp
 	for _, sequence := range seen.stored {
 		remains.SequenceFloor = max(remains.SequenceFloor, floor(lastSequence(set), sequence))
 	}
-	var err error
-	if remains.Seen, err = r.remembered(ctx, set, seen.services); err != nil {
+	if err := r.remember(ctx, set, seen.services, &remains); err != nil {
 		return err
 	}
 	remains.Seen = append(remains.Seen, witnessed(set, seen, remains.Restored)...)
@@ -155,17 +154,16 @@ func vouchedMaterial(set *keyturnv1alpha1.SigningKeySet, seen *observedSet, rest
 	return out
 }
 
-// remembered are the public halves that the edges' documents hold, of keys that the set is known to have: they go on
-// verifying even if ring and private half are gone.
-func (r *signingKeySetReconciler) remembered(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, services []keyturnv1alpha1.TokenService) ([]keys.Key, error) {
-	var out []keys.Key
+// remember adds what the edges' documents hold to what remains: the public halves of keys that the set is known to have, which
+// go on verifying even if ring and private half are gone, and the epoch that the edges were told.
+func (r *signingKeySetReconciler) remember(ctx context.Context, set *keyturnv1alpha1.SigningKeySet, services []keyturnv1alpha1.TokenService, remains *keys.Remains) error {
 	for i := range services {
 		secret, err := r.ownedSecret(ctx, &services[i], namesOf(&services[i]).edgeSnapshot)
 		if _, foreign := asStopped(err); foreign || err == nil && secret == nil {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		doc, err := snapshot.DecodeEdge(secret.Data[snapshotKey])
 		if err != nil {
@@ -173,9 +171,12 @@ func (r *signingKeySetReconciler) remembered(ctx context.Context, set *keyturnv1
 		}
 		for _, k := range doc.Keys.Keys {
 			if public, ok := publicKey(k); ok && knownKey(set, k.KID) {
-				out = append(out, public)
+				remains.Seen = append(remains.Seen, public)
 			}
 		}
+		if doc.Keys.Name == set.Namespace+"/"+set.Name {
+			remains.EpochFloor = max(remains.EpochFloor, floor(set.Status.Epoch, doc.Keys.Epoch))
+		}
 	}
-	return out, nil
+	return nil
 }
