@@ -13,7 +13,7 @@ const (
 )
 
 // segment is memory for the records of tokens that came one after the other. It is written once, from its beginning to
-// its end, and goes as a whole. Two caches may share it, of which one writes.
+// its end, and goes as a whole. Caches share those to which nothing more comes.
 type segment struct {
 	records []record
 	text    []byte
@@ -39,20 +39,23 @@ type queue struct {
 	gone  uint32 // segments that went, which is the number of the first of parts
 	first uint16 // the next record to go, in the first of parts
 	kept  bool
-	bytes int64 // of the records from first on
+	bytes int64 // of the records from first on, and what the segments behind which another began have left empty
 }
 
-// part is a segment, and how far the queue has filled it.
+// part is a segment, and how far the queue has filled it. Only the last of a queue gets more.
 type part struct {
 	*segment
-	used   uint16 // records
-	text   int    // bytes
-	closed bool   // to more
+	used  uint16 // records
+	text  int    // bytes
+	empty int64  // bytes that stay empty, beside those that overhead counts
 }
 
 // push appends a record with its text. grain is how many a new segment is for.
 func (q *queue) push(r record, text string, grain int) place {
 	if n := len(q.parts); n == 0 || !q.parts[n-1].fits(text) {
+		if n > 0 {
+			q.bytes += q.parts[n-1].close()
+		}
 		room := max(grain*textOfRecord, len(text))
 		q.parts = append(q.parts, part{segment: &segment{make([]record, grain), make([]byte, room)}})
 	}
@@ -67,7 +70,25 @@ func (q *queue) push(r record, text string, grain int) place {
 }
 
 func (p *part) fits(text string) bool {
-	return !p.closed && int(p.used) < len(p.records) && p.text+len(text) <= len(p.segment.text)
+	return int(p.used) < len(p.records) && p.text+len(text) <= len(p.segment.text)
+}
+
+// close notes that nothing more comes, and returns what is empty. Long texts leave most of a segment's records unused.
+func (p *part) close() int64 {
+	left := int64(len(p.records)-int(p.used))*recordBytes + int64(len(p.segment.text)-p.text)
+	p.empty = max(left-int64(p.used)*emptyShare, 0)
+	return p.empty
+}
+
+// copied is a part like p, for another queue to go on with.
+func (p *part) copied() part {
+	other := *p
+	other.segment = &segment{make([]record, len(p.records)), slices.Clone(p.segment.text)}
+	for i := range p.used {
+		r := &p.records[i]
+		other.records[i] = r.again(r.hitCount())
+	}
+	return other
 }
 
 // find is the record at a place of this queue.
@@ -86,25 +107,27 @@ func (q *queue) pop() {
 		return
 	}
 	// Nothing is left in it. What may still be written into it is not worth keeping it.
+	q.bytes -= p.empty
 	q.parts[0] = part{}
 	q.parts = q.parts[1:]
 	q.gone++
 	q.first = 0
 }
 
-// shared is a copy that shares all segments and writes into none of them.
+// shared is a copy with the same segments. Of the last, into which q goes on writing, it has its own: closed half empty
+// for each new document, they would take many times what is in them.
 func (q *queue) shared() queue {
 	other := *q
 	other.parts = slices.Clone(q.parts)
-	for i := range other.parts {
-		other.parts[i].closed = true
+	if last := len(other.parts) - 1; last >= 0 {
+		other.parts[last] = other.parts[last].copied()
 	}
 	return other
 }
 
-// again is the record for another place, with so many hits.
+// again is the record for another segment, with so many hits.
 func (r *record) again(hits uint32) record {
-	return record{key: r.key, from: r.from, until: r.until, hits: hits, size: r.size, ends: r.ends, kid: r.kid}
+	return record{key: r.key, from: r.from, until: r.until, hits: hits, begin: r.begin, size: r.size, ends: r.ends, kid: r.kid}
 }
 
 // hitCount is how often it was used since the hand came by.

@@ -53,8 +53,12 @@ func (r *record) used() {
 }
 
 // overhead is what a record takes beside its text: itself, its place in the index, which is two thirds full on average,
-// and its share of what is empty in the segments. Measured; a test measures again.
-const overhead = int64(unsafe.Sizeof(record{})) + 17*3/2 + 40
+// and its share of what is empty in the segments; where more is empty, the queue counts it. Measured; a test measures again.
+const (
+	overhead    = recordBytes + 17*3/2 + emptyShare
+	recordBytes = int64(unsafe.Sizeof(record{}))
+	emptyShare  = 40
+)
 
 func (r *record) bytes() int64 { return overhead + int64(r.size) }
 
