@@ -27,8 +27,8 @@ type Verifier struct {
 	Skew time.Duration
 }
 
-// Verified is what a token is worth. The zero value denies. Claims are filled as far as they were read: with any other
-// outcome than Valid they are a stranger's words.
+// Verified is what a token is worth. The zero value denies. Claims are empty unless the outcome is Valid: else they would
+// be a stranger's words, in memory that the next token is read into.
 type Verified struct {
 	Outcome policy.Outcome
 	// Reason is why the outcome is not Valid; [policy.OK] if it is.
