@@ -86,6 +86,9 @@ func (f *fleet) Read(_ context.Context, pod *corev1.Pod) (*snapshot.Status, erro
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	does := f.faults[component]
+	if does.unreachable { // by now
+		return nil, errors.New("connection refused")
+	}
 	r := f.replicas[string(pod.UID)]
 	if r == nil {
 		r = &fakeReplica{signer: signer, latest: map[string]time.Time{}, counts: snapshot.RolloutCounts{Started: f.w.clock.Now()}}
