@@ -36,6 +36,17 @@ func unlike(make func() (p, q *big.Int)) *rsaNumbers {
 	}
 }
 
+// composite makes a product of two primes with both of its highest bits set, as
+// a prime has them: with another such number it makes a modulus of 2048 bits,
+// never one of 2047.
+func composite() *big.Int {
+	for {
+		if c := new(big.Int).Mul(prime(512), prime(512)); c.Bit(1023) == 1 && c.Bit(1022) == 1 {
+			return c
+		}
+	}
+}
+
 func inPKCS1(n *rsaNumbers) string { return block("RSA PRIVATE KEY", n.der(0)) }
 
 func weakRSA() []refusedEntry {
@@ -58,8 +69,8 @@ func weakRSA() []refusedEntry {
 		{"e = 2^31 + 1", set(exponent(1<<31 + 1)), "does not fit into 31 bits"},
 		{"e of a thousand bits", set(func(n *rsaNumbers) { n.e = n.p }), "does not fit into 31 bits"},
 		{"n is not p·q", set(func(n *rsaNumbers) { n.n = new(big.Int).Add(n.n, big.NewInt(2)) }), "not the product of its two primes"},
-		{"p is composite", inPKCS1(unlike(func() (*big.Int, *big.Int) { return new(big.Int).Mul(prime(512), prime(512)), p })), "number p of the RSA key is no prime"},
-		{"q is composite", inPKCS1(unlike(func() (*big.Int, *big.Int) { return p, new(big.Int).Mul(prime(512), prime(512)) })), "number q of the RSA key is no prime"},
+		{"p is composite", inPKCS1(unlike(func() (*big.Int, *big.Int) { return composite(), p })), "number p of the RSA key is no prime"},
+		{"q is composite", inPKCS1(unlike(func() (*big.Int, *big.Int) { return p, composite() })), "number q of the RSA key is no prime"},
 		{"p = 1, q = n", set(func(n *rsaNumbers) { n.p, n.q = one, n.n }), "shorter than the other"},
 		{"a short prime and a long one", inPKCS1(unlike(func() (*big.Int, *big.Int) { return short, long })), "shorter than the other"},
 		{"p = q", set(func(n *rsaNumbers) { n.q, n.n = n.p, new(big.Int).Mul(n.p, n.p) }), "two primes of the RSA key are the same"},
