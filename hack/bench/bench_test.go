@@ -72,7 +72,7 @@ func TestBench(t *testing.T) {
 	}
 	var table strings.Builder
 	r.print(&table)
-	for _, want := range []string{"refresh, 16 at once", "edge check", "peak memory", "Keyturn against the bare servers", ownGRPC, jwxGRPC, setMixed, "of unknown kids"} {
+	for _, want := range []string{"refresh, 16 at once", "edge check", "peak memory", "Keyturn against the bare servers", ownGRPC, jwxGRPC, setMixed, "of unknown kids", "the load itself was late by"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("the tables lack %q:\n%s", want, table.String())
 		}
@@ -87,6 +87,9 @@ func checkEdge(t *testing.T, f *edgeFigures) {
 	t.Helper()
 	if f.Wrong != 0 || f.First != "" || f.Decisions < 200 || f.Cached < 100 || f.Memory < 1<<20 || len(f.Flooded) != 1 || len(f.Rows) != 15 {
 		t.Errorf("%+v", f)
+	}
+	if len(f.Late) < 14 || quantile(f.Late, 0) <= 0 { // six rows and four beside a flood or without, of which the warming round has four too
+		t.Errorf("how late the load was: %v", f.Late)
 	}
 	for _, row := range f.Rows {
 		paced := row.Server == ownGRPC || row.Server == bareGRPC

@@ -43,6 +43,8 @@ type edgeFigures struct {
 	Flooded     []float64 `json:"flooded_p99_ms"`
 	BareCalm    []float64 `json:"bare_calm_p99_ms"`
 	BareFlooded []float64 `json:"bare_flooded_p99_ms"`
+	// Late is the 99th percentile of how late the load was, of each run at a rate.
+	Late []float64 `json:"p99_late_ms"`
 	// Decisions is how many answers of the edge were looked at, Wrong how many were not the right ones.
 	Decisions int    `json:"decisions"`
 	Wrong     int    `json:"wrong"`
@@ -237,6 +239,9 @@ func (b *edgeBench) run(s *contender, d time.Duration, flows ...flow) (cpu float
 	})
 	if err != nil {
 		return 0, first, err
+	}
+	if flows[0].Rate > 0 {
+		b.figures.Late = append(b.figures.Late, done[0].Late)
 	}
 	answers := 0
 	for _, f := range done {

@@ -43,6 +43,9 @@ type flowFigures struct {
 	PerSecond  float64 `json:"per_second"`
 	P50        float64 `json:"p50_ms"`
 	P99        float64 `json:"p99_ms"`
+	// Late is the 99th percentile of how long after its instant a request was sent; 0 without a rate. It is a part of P99,
+	// and the fault of the load.
+	Late float64 `json:"p99_late_ms"`
 }
 
 type loadAnswer struct {
@@ -74,7 +77,7 @@ func startLoader(sets string) (*loader, error) {
 	cmd := exec.Command(self, sets)
 	cmd.Env = withoutGoSettings(os.Environ())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = readOrders, writeAnswers, os.Stderr
-	if cmd, err = pinned(cmd, loadCore(), "load"); err != nil {
+	if cmd, err = pinned(cmd, loadCore(), loadRole); err != nil {
 		return nil, err
 	}
 	p, err := process.Start(cmd)

@@ -38,6 +38,7 @@ type running struct {
 	open  int          // those without an answer
 	due   []int64      // of each request, nanoseconds since the start
 	taken []int64      // of each answer
+	late  []int64      // how long after its instant each request was begun
 	gap   float64      // nanoseconds between two
 	last  int64        // when the last answer came
 	end   int64        // no request begins after
@@ -168,7 +169,7 @@ func (r *running) advance(now int64) int64 {
 		}
 		skipped = 0
 		l.begin(r.items[r.begun%len(r.items)].Token, r.begun)
-		r.due = append(r.due, due)
+		r.due, r.late = append(r.due, due), append(r.late, now-due)
 		r.begun++
 		r.open++
 	}
@@ -212,6 +213,7 @@ func (r *running) figures() flowFigures {
 	f.Count = len(r.taken)
 	f.PerSecond = float64(f.Count) / (float64(r.last) / 1e9)
 	f.P50, f.P99 = float64(quantile(r.taken, 0.5))/1e6, float64(quantile(r.taken, 0.99))/1e6
+	f.Late = float64(quantile(r.late, 0.99)) / 1e6
 	return f
 }
 

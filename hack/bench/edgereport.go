@@ -106,6 +106,7 @@ func (f *edgeFigures) print(to io.Writer) {
 		f.Rate, median(f.Calm), median(f.Flooded), f.Flood, median(ratios(f.Flooded, f.Calm)))
 	fmt.Fprintf(to, "the same with bare grpc-go: p99 %.2f ms alone, %.2f ms beside the flood (× %.2f)\n",
 		median(f.BareCalm), median(f.BareFlooded), median(ratios(f.BareFlooded, f.BareCalm)))
+	fmt.Fprintf(to, "of these milliseconds the load itself was late by %.2f at the 99th percentile (worst run %.2f)\n", median(f.Late), quantile(f.Late, 1))
 	fmt.Fprintf(to, "%d decisions looked at, %d wrong; peak memory %s with %d tokens in the cache\n", f.Decisions, f.Wrong, megabytes(f.Memory), f.Cached)
 	if f.First != "" {
 		fmt.Fprintln(to, "first wrong decision:", f.First)

@@ -34,7 +34,7 @@ func playRole() bool {
 		err = playNull(os.Stdout)
 	case "barecheck":
 		err = playBareCheck(os.Stdout, os.Args[1:])
-	case "load":
+	case loadRole:
 		err = playLoad(os.Stdin, os.Stdout, os.Args[1:])
 	case pinnedRole:
 		err = playPinned(os.Args[1:])
