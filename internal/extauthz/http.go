@@ -13,12 +13,14 @@ import (
 	"github.com/keyturn/keyturn/internal/policy"
 )
 
-// The bounds of the HTTP port. Checks have no body; whoever sends one slowly is cut off.
+// The bounds of the HTTP port. Checks have no body; whoever sends one slowly is cut off, up to boundsPeriod later: see
+// package deadline.
 const (
 	maxHeaderBytes = 64 << 10
 	readTimeout    = 2 * time.Second // of the header, which is all there is
 	writeTimeout   = 5 * time.Second
 	idleTimeout    = 90 * time.Second
+	boundsPeriod   = 250 * time.Millisecond
 )
 
 // HTTP returns the server of the sub-request protocols.

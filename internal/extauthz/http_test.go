@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyturn/keyturn/internal/token"
 )
@@ -213,5 +214,22 @@ func TestHTTPBounds(t *testing.T) {
 	}
 	if r, _ := ask(t, on.HTTP.Addr().String(), nginxLine, subRequest(strings.Repeat("a", 40<<10))); r.StatusCode != 401 {
 		t.Errorf("a token of 40 KiB: %d", r.StatusCode)
+	}
+}
+
+// Whoever does not finish a header is cut off, by the port as it is served.
+func TestSlowHeader(t *testing.T) {
+	t.Parallel()
+	on, _ := newWorld(t).serve(t, Drain{})
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", on.HTTP.Addr().String())
+	check(t, err)
+	defer conn.Close() //nolint:errcheck // closed by the server
+	began := time.Now()
+	_, err = io.WriteString(conn, nginxLine+"\r\nHost: app.example.test\r\n")
+	check(t, err)
+	check(t, conn.SetDeadline(began.Add(time.Minute)))
+	answer, err := io.ReadAll(conn)
+	if took := time.Since(began); err != nil || len(answer) > 0 || took < readTimeout || took > readTimeout+boundsPeriod+10*time.Second {
+		t.Errorf("%q %v after %v", answer, err, took)
 	}
 }

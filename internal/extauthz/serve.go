@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+
+	"github.com/keyturn/keyturn/internal/deadline"
 )
 
 // Listeners are where the three ports listen. [Authorizer.Serve] closes them.
@@ -25,7 +27,7 @@ func (a *Authorizer) Serve(ctx context.Context, on Listeners, drain Drain, tasks
 	background, stopTasks := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopTasks()
 	group, running := errgroup.WithContext(background)
-	group.Go(func() error { return ended(check.Serve(on.HTTP)) })
+	group.Go(func() error { return ended(check.Serve(deadline.Listen(on.HTTP, boundsPeriod))) })
 	group.Go(func() error { return ended(private.Serve(on.Internal)) })
 	group.Go(func() error { return rpc.Serve(on.GRPC) })
 	for _, task := range append(tasks, a.edges.Run) {
