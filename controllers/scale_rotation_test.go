@@ -44,27 +44,27 @@ func TestRotationsAtScale(t *testing.T) {
 	peak := watchHeap(t)
 	load.measure(t, "first keys, with TokenServices", n, 2*n, callsPerService, func() {
 		createServed(t, ns, n)
-		awaitSets(t, ns, n, "ready", rested)
+		awaitSets(t, []string{ns}, n, "ready", rested)
 		awaitServices(t, ns, n)
 	})
-	quiet(t, ns, n, readsPerServed, &load.count, "settled")
+	quiet(t, []string{ns}, n, readsPerServed, &load.count, "settled")
 
 	next := map[string]string{}
-	for _, set := range allSets(t, ns) {
+	for _, set := range allSets(t, []string{ns}) {
 		next[set.Name] = set.Status.StandbyKid
 	}
 	load.measure(t, "rotations due together", n, n, callsPerRotation, func() {
 		load.leap(dueTogether)
-		awaitSets(t, ns, n, "rotated", func(set *keyturnv1alpha1.SigningKeySet) bool {
+		awaitSets(t, []string{ns}, n, "rotated", func(set *keyturnv1alpha1.SigningKeySet) bool {
 			return set.Status.ActiveKid == next[set.Name] && want(set.Status.Conditions, "StandbyReady", "True AsExpected") == ""
 		})
 		load.leap(time.Hour) // what the former keys signed has expired
-		awaitSets(t, ns, n, "rid of the former key", func(set *keyturnv1alpha1.SigningKeySet) bool {
+		awaitSets(t, []string{ns}, n, "rid of the former key", func(set *keyturnv1alpha1.SigningKeySet) bool {
 			return set.Status.ActiveKid == next[set.Name] && rested(set)
 		})
 		awaitServices(t, ns, n)
 	})
-	quiet(t, ns, n, readsPerServed, &load.count, "settled after the rotations")
+	quiet(t, []string{ns}, n, readsPerServed, &load.count, "settled after the rotations")
 	bounded(t, n, before, peak(), bytesPerService)
 }
 
@@ -120,7 +120,7 @@ func createServed(t *testing.T, ns string, n int) {
 	w := &world{T: t, ctx: t.Context(), ns: ns}
 	w.create(w.newUsers())
 	w.create(w.newPolicy())
-	createSets(t, ns, n)
+	createSets(t, []string{ns}, n)
 	inParallel(t, n, func(i int) error {
 		tsvc := w.newService()
 		tsvc.Name, tsvc.Spec.SigningKeySetRef.Name = fmt.Sprintf("svc-%05d", i), fmt.Sprintf("set-%05d", i)

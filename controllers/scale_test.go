@@ -73,10 +73,10 @@ func raise(most *atomic.Int64, now int64) {
 func TestScale(t *testing.T) {
 	needAPIServer(t)
 	n := scale(t)
-	ns := newNamespace(t)
+	ns := namespaces(t, n)
 	load := &atScale{}
 	before := heap()
-	stop := load.manage(t, ns)
+	stop := load.manage(t, ns...)
 	peak := watchHeap(t)
 	load.measure(t, "first keys", n, 2*n, callsPerSet, func() {
 		createSets(t, ns, n)
@@ -86,7 +86,7 @@ func TestScale(t *testing.T) {
 	stop()
 
 	began := time.Now()
-	stop = load.manage(t, ns)
+	stop = load.manage(t, ns...)
 	defer stop()
 	quiet(t, ns, n, readsPerLook, &load.count, "a manager that starts anew")
 	t.Logf("the next manager has looked at each after %.1f s", time.Since(began).Seconds())
@@ -149,7 +149,7 @@ func (a *atScale) measure(t *testing.T, what string, n, keys int, callsAllowed f
 }
 
 // manage starts the controllers as cmd/manager does; where there are few sets, with a poll that is fit for a test.
-func (a *atScale) manage(t *testing.T, ns string) (stop func()) {
+func (a *atScale) manage(t *testing.T, ns ...string) (stop func()) {
 	t.Helper()
 	steady := pollSteady
 	if scale(t) < 100 {
@@ -161,7 +161,10 @@ func (a *atScale) manage(t *testing.T, ns string) (stop func()) {
 		return &a.count
 	})
 	bounded := CacheOptions()
-	bounded.DefaultNamespaces = map[string]cache.Config{ns: {}}
+	bounded.DefaultNamespaces = map[string]cache.Config{}
+	for _, name := range ns {
+		bounded.DefaultNamespaces[name] = cache.Config{}
+	}
 	skip := true
 	mgr, err := ctrl.NewManager(own, ctrl.Options{
 		Scheme: scheme, Cache: bounded, Metrics: metricsserver.Options{BindAddress: "0"},
@@ -187,17 +190,29 @@ func (a *atScale) manage(t *testing.T, ns string) (stop func()) {
 	}
 }
 
-func createSets(t *testing.T, ns string, n int) {
+// mostInOne is how many sets a namespace gets: more than any tenant has.
+const mostInOne = 1000
+
+// namespaces makes as many as n sets need.
+func namespaces(t *testing.T, n int) (names []string) {
+	t.Helper()
+	for range (n + mostInOne - 1) / mostInOne {
+		names = append(names, newNamespace(t))
+	}
+	return names
+}
+
+func createSets(t *testing.T, ns []string, n int) {
 	t.Helper()
 	inParallel(t, n, func(i int) error {
 		set := &keyturnv1alpha1.SigningKeySet{Spec: keyturnv1alpha1.SigningKeySetSpec{Algorithm: keyturnv1alpha1.ES256}}
-		set.Namespace, set.Name = ns, fmt.Sprintf("set-%05d", i)
+		set.Namespace, set.Name = ns[i%len(ns)], fmt.Sprintf("set-%05d", i)
 		return again(func() error { return client.IgnoreAlreadyExists(admin.Create(t.Context(), set)) })
 	})
 }
 
 // awaitSets waits until each set signs and says so, and is as it should be.
-func awaitSets(t *testing.T, ns string, n int, what string, as func(*keyturnv1alpha1.SigningKeySet) bool) {
+func awaitSets(t *testing.T, ns []string, n int, what string, as func(*keyturnv1alpha1.SigningKeySet) bool) {
 	t.Helper()
 	await(t, n, "sets are "+what, func() (ready int) {
 		all := allSets(t, ns)
@@ -229,13 +244,16 @@ func await(t *testing.T, n int, what string, count func() int) {
 	}
 }
 
-func allSets(t *testing.T, ns string) []keyturnv1alpha1.SigningKeySet {
+func allSets(t *testing.T, ns []string) (all []keyturnv1alpha1.SigningKeySet) {
 	t.Helper()
-	var all keyturnv1alpha1.SigningKeySetList
-	if err := admin.List(t.Context(), &all, client.InNamespace(ns)); err != nil {
-		t.Fatal(err)
+	for _, name := range ns {
+		var some keyturnv1alpha1.SigningKeySetList
+		if err := admin.List(t.Context(), &some, client.InNamespace(name)); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, some.Items...)
 	}
-	return all.Items
+	return all
 }
 
 // readsPerLook is what a reconcile of a settled set reads live: the ring, the private halves, the JWKS.
@@ -243,7 +261,7 @@ const readsPerLook = 3
 
 // quiet waits until each set was looked at twice more, and wants no write in the second round: the first may have something left
 // to do that was late.
-func quiet(t *testing.T, ns string, n, readsPerLook int, count *calls, who string) {
+func quiet(t *testing.T, ns []string, n, readsPerLook int, count *calls, who string) {
 	t.Helper()
 	look := func() (reads int64) {
 		from := count.reads.Load()

@@ -16,9 +16,10 @@ const (
 	// maxDenials bounds the lines about denials for one reason in any second: strangers cause them, and a flood of bad tokens
 	// must not fill the disk. The metrics count all.
 	maxDenials = denialsAtOnce + denialsEach
-	// denialsAtOnce may come together; from then on there is one for each denialGap. A line costs more than a check, and a
-	// second's lines at its beginning would make good requests wait behind them, each second again.
-	denialsAtOnce, denialsEach = 25, 75
+	// denialsAtOnce may come together; from then on there is one for each denialGap. A line costs more than a check and waits
+	// for whoever reads the log, and good requests wait with it: with 100 lines a second they waited half as long again
+	// beside a flood.
+	denialsAtOnce, denialsEach = 20, 10
 	denialGap                  = time.Second / denialsEach
 	// tellAfter is when a line tells how many were left out.
 	tellAfter = time.Second
