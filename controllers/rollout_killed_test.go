@@ -116,7 +116,9 @@ func (w *world) audit() {
 	}
 }
 
-// TestTwoManagersOneRollout: two managers without leader election count no interval twice and take no step twice.
+// TestTwoManagersOneRollout: two managers without leader election count no interval twice and take no step twice. The one
+// that did not write an interval down begins the next with what it reads then; what the replicas counted while it read is
+// lost to it, so an interval can be counted short, but not each.
 func TestTwoManagersOneRollout(t *testing.T) {
 	w := newWorld(t)
 	w.startManager()
@@ -124,15 +126,19 @@ func TestTwoManagersOneRollout(t *testing.T) {
 		aro.Spec.Guard.MinSamples = 4000
 		aro.Spec.Steps[0].Approval = keyturnv1alpha1.ApprovalManual
 	})
-	counted := int64(0)
+	const events = 3 * 400
+	whole := 0
 	for range 6 {
 		at := w.rollout().Status.State
 		w.minute(calm(1000))
 		w.polls(2)
 		now := w.rollout().Status.State
 		if now.Position == at.Position && now.Judged == at.Judged {
-			if counted = now.Gathered.Cohort.Events - at.Gathered.Cohort.Events; counted != 3*400 {
-				t.Errorf("an interval of %d events was counted as %d", 3*400, counted)
+			switch counted := now.Gathered.Cohort.Events - at.Gathered.Cohort.Events; {
+			case counted > events:
+				t.Errorf("an interval of %d events was counted as %d", events, counted)
+			case counted == events:
+				whole++
 			}
 		}
 		if now.Position > at.Position+1 {
@@ -141,7 +147,7 @@ func TestTwoManagersOneRollout(t *testing.T) {
 		w.rolledTo(now.Percent)
 	}
 	w.history("Promoted 0->10")
-	if counted == 0 {
-		t.Error("no interval was looked at")
+	if whole == 0 {
+		t.Error("no interval was counted as a whole")
 	}
 }
