@@ -30,6 +30,7 @@ type fleet struct {
 	secrets  map[string]bool  // private material that replicas were given
 	keep     []string         // kids that no edge may lose
 	census   snapshot.Census  // what each edge tells of those who use sessions
+	told     int              // how often an edge was asked for it and told
 	store    fakeStore        // what was revoked
 }
 

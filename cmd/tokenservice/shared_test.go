@@ -312,7 +312,10 @@ func (r *replicas) storeDown(edge *feed.Client, s server, dir string) {
 	if err := s.run(); err != nil {
 		r.Fatal(err)
 	}
-	r.ready()
+	r.ready() // a replica that had the store before has been ready all the time, so:
+	for _, p := range r.all {
+		p.until("the store answers it again", func() bool { code, _ := p.post("/auth/login", alice); return code == http.StatusOK })
+	}
 	r.all[0].until("the edge has a lease again", func() bool { return !edge.Status().Stale })
 	r.post(3, "/auth/refresh", refresh, http.StatusOK)
 	r.all[0].until("a logout reaches the edge", func() bool {
