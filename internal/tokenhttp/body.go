@@ -51,21 +51,28 @@ func checkNoForm(h http.Header) *Problem {
 }
 
 func checkMedia(h http.Header) *Problem {
-	wrong := &Problem{Status: http.StatusUnsupportedMediaType, Code: CodeUnsupportedMedia, Title: "The body must be application/json in UTF-8"}
+	if !sentAs(h, "application/json") {
+		return &Problem{Status: http.StatusUnsupportedMediaType, Code: CodeUnsupportedMedia, Title: "The body must be application/json in UTF-8"}
+	}
+	return nil
+}
+
+// sentAs tells whether a body is said to be of one media type, in UTF-8 and not compressed.
+func sentAs(h http.Header, want string) bool {
 	types := h.Values("Content-Type")
 	if len(types) != 1 || len(h.Values("Content-Encoding")) > 0 {
-		return wrong
+		return false
 	}
 	media, params, err := mime.ParseMediaType(types[0])
-	if err != nil || media != "application/json" {
-		return wrong
+	if err != nil || media != want {
+		return false
 	}
 	for name, value := range params {
 		if name != "charset" || !strings.EqualFold(value, "utf-8") {
-			return wrong
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
 // decodeStrings reads one flat JSON object whose members are strings, in exact case, each at most once, and none that

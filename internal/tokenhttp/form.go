@@ -3,7 +3,6 @@ package tokenhttp
 import (
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -41,27 +40,10 @@ func readForm(w http.ResponseWriter, r *http.Request, repeatable ...string) (for
 		}
 		return nil, badRequest("the body did not arrive")
 	}
-	if !isForm(r.Header) {
+	if !sentAs(r.Header, "application/x-www-form-urlencoded") {
 		return nil, &Problem{Status: http.StatusUnsupportedMediaType, Code: CodeUnsupportedMedia, Title: "The body must be application/x-www-form-urlencoded in UTF-8"}
 	}
 	return decodeForm(string(raw), repeatable...)
-}
-
-func isForm(h http.Header) bool {
-	types := h.Values("Content-Type")
-	if len(types) != 1 || len(h.Values("Content-Encoding")) > 0 {
-		return false
-	}
-	media, params, err := mime.ParseMediaType(types[0])
-	if err != nil || media != "application/x-www-form-urlencoded" {
-		return false
-	}
-	for name, value := range params {
-		if name != "charset" || !strings.EqualFold(value, "utf-8") {
-			return false
-		}
-	}
-	return true
 }
 
 // decodeForm reads a form by RFC 6749, section 3.2 and appendix B: a parameter at most once, whether known or not,

@@ -29,23 +29,11 @@ type RevocationNumbers interface {
 // introspect answers /auth/introspect (RFC 7662). A token that is not good and one that is not the client's business are
 // answered alike.
 func (s *Service) introspect(w http.ResponseWriter, r *http.Request) (string, *Problem) {
-	now := s.Now()
-	doc := s.Document()
-	if doc == nil {
-		return "not_ready", errNotReady
-	}
-	f, p := readForm(w, r)
-	if p != nil {
-		return "invalid", p
-	}
-	who, result, p := s.authenticate(w, r, doc, f, now)
+	about, result, p := s.questionOf(w, r)
 	if p != nil {
 		return result, p
 	}
-	text := f.get("token")
-	if text.Empty() {
-		return "invalid", badRequest("token is needed")
-	}
+	now, doc, who, text := about.now, about.doc, about.who, about.token
 	var facts map[string]any
 	if strings.HasPrefix(text.Reveal(), store.TokenPrefix) {
 		facts, p = s.refreshFacts(r, doc, who, text, now)

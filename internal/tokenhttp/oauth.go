@@ -123,13 +123,35 @@ func (s *Service) identify(w http.ResponseWriter, r *http.Request, doc *Document
 	return caller{}, "denied", invalidClient()
 }
 
-// authenticate is identify where a public client is not enough.
-func (s *Service) authenticate(w http.ResponseWriter, r *http.Request, doc *Document, f form, now time.Time) (caller, string, *Problem) {
-	who, result, p := s.identify(w, r, doc, f, now)
-	if p == nil && !who.known {
-		return caller{}, "denied", invalidClient()
+// question is what a client that is known asks of a token (RFC 7009, RFC 7662).
+type question struct {
+	now   time.Time
+	doc   *Document
+	who   caller
+	token secret.Text
+}
+
+// questionOf reads a question, from whom it may come: a public client is not enough.
+func (s *Service) questionOf(w http.ResponseWriter, r *http.Request) (question, string, *Problem) {
+	about := question{now: s.Now(), doc: s.Document()}
+	if about.doc == nil {
+		return question{}, "not_ready", errNotReady
 	}
-	return who, result, p
+	f, p := readForm(w, r)
+	if p != nil {
+		return question{}, "invalid", p
+	}
+	var result string
+	if about.who, result, p = s.identify(w, r, about.doc, f, about.now); p != nil {
+		return question{}, result, p
+	}
+	if !about.who.known {
+		return question{}, "denied", invalidClient()
+	}
+	if about.token = f.get("token"); about.token.Empty() {
+		return question{}, "invalid", badRequest("token is needed")
+	}
+	return about, "", nil
 }
 
 // claim is the client that a request says it comes from. Some clients, curl among them, do not encode what they put

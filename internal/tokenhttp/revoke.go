@@ -13,23 +13,11 @@ import (
 // client's business is answered as if it were gone already, without effect (section 2.2). The hint is not needed: the two
 // kinds of tokens look different.
 func (s *Service) revokeToken(w http.ResponseWriter, r *http.Request) (string, *Problem) {
-	now := s.Now()
-	doc := s.Document()
-	if doc == nil {
-		return "not_ready", errNotReady
-	}
-	f, p := readForm(w, r)
-	if p != nil {
-		return "invalid", p
-	}
-	who, result, p := s.authenticate(w, r, doc, f, now)
+	about, result, p := s.questionOf(w, r)
 	if p != nil {
 		return result, p
 	}
-	text := f.get("token")
-	if text.Empty() {
-		return "invalid", badRequest("token is needed")
-	}
+	now, doc, who, text := about.now, about.doc, about.who, about.token
 	var found credentials
 	if strings.HasPrefix(text.Reveal(), store.TokenPrefix) {
 		if who.sees(doc.Access.Audiences) {
