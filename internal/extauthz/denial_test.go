@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/policy"
@@ -51,61 +51,57 @@ func TestProblemBody(t *testing.T) {
 // A flood writes so many lines a second for a reason, most of them evenly, and one that tells how many were left out; it takes no line from
 // another reason, nor one about a fault of ours or from an audit.
 func TestDenialsOfAFlood(t *testing.T) {
-	w := newWorld(t)
-	at := time.Unix(1_800_000_000, 0)
-	deny := func(reason policy.Reason) {
-		w.logDenial(question{protocol: "nginx", target: "/a?token=secret"}, outcome{Decision: policy.Deny(reason), id: "id"}, at)
-	}
-	count := func(reason policy.Reason) (n int) {
-		for _, line := range w.log.lines(t, "denied") {
-			if line["reason"] == string(reason) {
-				n++
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		at := time.Unix(1_800_000_000, 0)
+		deny := func(reason policy.Reason) {
+			w.logDenial(question{protocol: "nginx", target: "/a?token=secret"}, outcome{Decision: policy.Deny(reason), id: "id"}, at)
+		}
+		count := func(reason policy.Reason) (n int) {
+			for _, line := range w.log.lines(t, "denied") {
+				if line["reason"] == string(reason) {
+					n++
+				}
+			}
+			return n
+		}
+		for range 3 * maxDenials {
+			deny(policy.BadSignature)
+			deny(policy.InternalError)
+			w.logDenial(question{}, outcome{Decision: policy.Decision{Allow: true, Reason: policy.Audited, WouldDeny: policy.BadSignature}, id: "id"}, at)
+		}
+		deny(policy.ReasonExpired)
+		for reason, want := range map[policy.Reason]int{policy.BadSignature: denialsAtOnce, policy.InternalError: 3 * maxDenials, policy.ReasonExpired: 1} {
+			if got := count(reason); got != want {
+				t.Errorf("%s: %d lines, want %d", reason, got, want)
 			}
 		}
-		return n
-	}
-	for range 3 * maxDenials {
-		deny(policy.BadSignature)
-		deny(policy.InternalError)
-		w.logDenial(question{}, outcome{Decision: policy.Decision{Allow: true, Reason: policy.Audited, WouldDeny: policy.BadSignature}, id: "id"}, at)
-	}
-	deny(policy.ReasonExpired)
-	for reason, want := range map[policy.Reason]int{policy.BadSignature: denialsAtOnce, policy.InternalError: 3 * maxDenials, policy.ReasonExpired: 1} {
-		if got := count(reason); got != want {
-			t.Errorf("%s: %d lines, want %d", reason, got, want)
+		if got := len(w.log.lines(t, "would_deny")); got != 3*maxDenials {
+			t.Errorf("an audit wrote %d lines", got)
 		}
-	}
-	if got := len(w.log.lines(t, "would_deny")); got != 3*maxDenials {
-		t.Errorf("an audit wrote %d lines", got)
-	}
-	const each = time.Millisecond // a flood that goes on
-	for range time.Second/each - 1 {
-		at = at.Add(each)
-		deny(policy.BadSignature)
-	}
-	if got := count(policy.BadSignature); got > maxDenials || got < maxDenials-5 {
-		t.Errorf("%d lines within a second", got)
-	}
-	at = at.Add(-time.Hour)
-	deny(policy.BadSignature)
-	if got := count(policy.BadSignature); got > maxDenials+1 || got < maxDenials-4 {
-		t.Errorf("%d lines after the clock was set back", got)
-	}
-	w.tellAllDropped()
-	w.tellAllDropped() // says nothing twice
-	dropped := 0.0
-	for _, line := range w.log.lines(t, "denials_dropped") { // more than one where the test takes longer than tellAfter
-		if line["reason"] != string(policy.BadSignature) || line["lines_dropped"] == 0.0 {
-			t.Errorf("%v", line)
+		const each = time.Millisecond // a flood that goes on
+		for range time.Second/each - 1 {
+			at = at.Add(each)
+			deny(policy.BadSignature)
 		}
-		dropped += line["lines_dropped"].(float64)
-	}
-	if want := 3*maxDenials + 1000 - count(policy.BadSignature); dropped != float64(want) {
-		t.Errorf("%v lines were left out, want %d", dropped, want)
-	}
-	if strings.Contains(w.log.String(), "secret") {
-		t.Error("a query in the log")
-	}
+		if got := count(policy.BadSignature); got > maxDenials || got < maxDenials-5 {
+			t.Errorf("%d lines within a second", got)
+		}
+		at = at.Add(-time.Hour)
+		deny(policy.BadSignature)
+		if got := count(policy.BadSignature); got > maxDenials+1 || got < maxDenials-4 {
+			t.Errorf("%d lines after the clock was set back", got)
+		}
+		w.tellAllDropped()
+		w.tellAllDropped() // says nothing twice
+		want := float64(3*maxDenials + 1000 - count(policy.BadSignature))
+		if told := w.log.lines(t, "denials_dropped"); len(told) != 1 || told[0]["reason"] != string(policy.BadSignature) || told[0]["lines_dropped"] != want {
+			t.Errorf("told of what was left out: %v, want %v lines", told, want)
+		}
+		if strings.Contains(w.log.String(), "secret") {
+			t.Error("a query in the log")
+		}
+	})
 }
 
 // Who debugs sees every line.
@@ -122,25 +118,16 @@ func TestDenialsWhileDebugging(t *testing.T) {
 
 // What was left out is told also where nothing comes afterwards.
 func TestDroppedDenialsAreTold(t *testing.T) {
-	w := newWorld(t)
-	told := make(chan struct{})
-	w.Authorizer.log = slog.New(slog.NewJSONHandler(writerFunc(func(p []byte) (int, error) {
-		if strings.Contains(string(p), `"msg":"denials_dropped","reason":"expired","lines_dropped":`+strconv.Itoa(5)) {
-			close(told)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		at := time.Unix(1_800_000_000, 0)
+		for range denialsAtOnce + 5 {
+			w.logDenial(question{}, outcome{Decision: policy.Deny(policy.ReasonExpired)}, at)
 		}
-		return len(p), nil
-	}), nil))
-	at := time.Unix(1_800_000_000, 0)
-	for range denialsAtOnce + 5 {
-		w.logDenial(question{}, outcome{Decision: policy.Deny(policy.ReasonExpired)}, at)
-	}
-	select {
-	case <-told:
-	case <-time.After(30 * time.Second):
-		t.Fatal("nothing was told")
-	}
+		<-time.After(tellAfter)
+		synctest.Wait()
+		if lines := w.log.lines(t, "denials_dropped"); len(lines) != 1 || lines[0]["reason"] != string(policy.ReasonExpired) || lines[0]["lines_dropped"] != 5.0 {
+			t.Errorf("told: %v", lines)
+		}
+	})
 }
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

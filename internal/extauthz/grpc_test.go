@@ -89,7 +89,7 @@ func TestEnvoyDeny(t *testing.T) {
 		e.Seq, e.Expires = uint64(i+1), time.Now().Add(time.Hour)
 		check(t, w.feed.list.Apply(e))
 	}
-	tampered := raw[:len(raw)-4] + "AAAA"
+	tampered := otherEnd(raw)
 	path := func(p string) func(*clientRequest, *envoy) { return func(r *clientRequest, _ *envoy) { r.path = p } }
 	extension := func(m map[string]string) func(*clientRequest, *envoy) {
 		return func(_ *clientRequest, e *envoy) { e.extensions = m }

@@ -221,10 +221,10 @@ func TestHTTPBounds(t *testing.T) {
 func TestSlowHeader(t *testing.T) {
 	t.Parallel()
 	on, _ := newWorld(t).serve(t, Drain{})
+	began := time.Now() // before the server can begin to count
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", on.HTTP.Addr().String())
 	check(t, err)
 	defer conn.Close() //nolint:errcheck // closed by the server
-	began := time.Now()
 	_, err = io.WriteString(conn, nginxLine+"\r\nHost: app.example.test\r\n")
 	check(t, err)
 	check(t, conn.SetDeadline(began.Add(time.Minute)))

@@ -192,9 +192,10 @@ func TestInternalPort(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
+	t.Parallel() // it takes the whole delay, which leaves a busy machine the time to ask within it
 	w := newWorld(t)
 	ran := make(chan struct{})
-	on, stop := w.serve(t, Drain{Delay: 300 * time.Millisecond, Grace: 5 * time.Second}, func(ctx context.Context) error {
+	on, stop := w.serve(t, Drain{Delay: 3 * time.Second, Grace: 20 * time.Second}, func(ctx context.Context) error {
 		<-ctx.Done()
 		close(ran)
 		return ctx.Err()
@@ -216,7 +217,7 @@ func TestDrain(t *testing.T) {
 	select {
 	case err := <-ended:
 		check(t, err)
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("does not end")
 	}
 	<-ran

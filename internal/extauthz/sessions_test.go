@@ -176,6 +176,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 	if v, err := a.get(t, "regular"); err != nil || !v.valid || a.feed.asked.Load() < 2 {
 		t.Errorf("strangers keep a session from being asked about again: %v", err)
 	}
+	eventually(t, "every place is taken", func() bool { return atOnce.Load() == maxAsked })
 	close(release)
 	eventually(t, "all answered", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return len(a.calls) == 0 })
 	if most.Load() != maxAsked {
