@@ -25,7 +25,6 @@ type fleet struct {
 	mu       sync.Mutex
 	replicas map[string]*fakeReplica
 	faults   map[string]fault // by component: what its replicas do
-	reads    int              // how often a replica was asked
 	broken   []string         // promises that were broken
 	secrets  map[string]bool  // private material that replicas were given
 	keep     []string         // kids that no edge may lose
@@ -76,7 +75,7 @@ func (f *fleet) Read(_ context.Context, pod *corev1.Pod) (*snapshot.Status, erro
 	if signer {
 		component, name = "signer", serviceName+"-issuer-snapshot"
 	}
-	if f.unreachable(component) {
+	if f.does(component).unreachable {
 		return nil, errors.New("connection refused")
 	}
 	var secret corev1.Secret
@@ -101,12 +100,11 @@ func (f *fleet) Read(_ context.Context, pod *corev1.Pod) (*snapshot.Status, erro
 	return f.status(pod.Name, r, does), nil
 }
 
-// unreachable counts that a replica is asked, and tells whether it cannot be.
-func (f *fleet) unreachable(component string) bool {
+// does is how the replicas of a component behave now.
+func (f *fleet) does(component string) fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.reads++
-	return f.faults[component].unreachable
+	return f.faults[component]
 }
 
 func (f *fleet) status(name string, r *fakeReplica, does fault) *snapshot.Status {

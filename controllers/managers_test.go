@@ -77,23 +77,6 @@ func TestTwoManagers(t *testing.T) {
 	}
 }
 
-// polls waits until both controllers have asked all three replicas so many times.
-func (w *world) polls(times int) {
-	w.Helper()
-	reads := func() int {
-		w.fleet.mu.Lock()
-		defer w.fleet.mu.Unlock()
-		return w.fleet.reads
-	}
-	from := reads()
-	w.eventually("polls", func() string {
-		if reads() < from+times*6 {
-			return "not yet"
-		}
-		return ""
-	})
-}
-
 // TestSteadyState: a settled system costs no write, whatever is polled.
 func TestSteadyState(t *testing.T) {
 	w := settled(t)

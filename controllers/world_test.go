@@ -78,6 +78,7 @@ type world struct {
 	elsewhere []string
 	// stopManager ends the manager that was started last.
 	stopManager func()
+	managers    onlookers         // those that run
 	ends        []<-chan struct{} // what has to end before the test does
 }
 
@@ -141,14 +142,17 @@ func (w *world) startManagerOver(wrap transport.WrapperFunc) {
 	if w.asks != nil {
 		asks = w.asks
 	}
-	if err := Setup(mgr, Options{Image: testImage, Namespace: "keyturn-system", Status: asks, Census: w.fleet, Cluster: w.cluster, Now: w.clock.Now, Probes: testReach, SteadyPoll: time.Second, Revocations: w.room}); err != nil {
+	looks := &onlooker{StatusReader: asks}
+	if err := Setup(mgr, Options{Image: testImage, Namespace: "keyturn-system", Status: looks, Census: w.fleet, Cluster: w.cluster, Now: w.clock.Now, Probes: testReach, SteadyPoll: time.Second, Revocations: w.room}); err != nil {
 		w.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(w.ctx)
 	done := make(chan struct{})
+	w.managers.join(looks)
 	w.stopManager = func() {
 		stop()
 		<-done
+		w.managers.leave(looks)
 	}
 	go func() {
 		defer close(done)
