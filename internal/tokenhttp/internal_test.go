@@ -2,7 +2,7 @@ package tokenhttp
 
 import (
 	"encoding/json"
-	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -47,12 +47,11 @@ func TestStatusAndReadiness(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer response.Body.Close() //nolint:errcheck // only read
-		var out strings.Builder
-		_, _ = fmt.Fprint(&out, response.Header.Get("Content-Type"), "\n")
-		raw := make([]byte, 1<<16)
-		n, _ := response.Body.Read(raw)
-		out.Write(raw[:n])
-		return response.StatusCode, string(raw[:n])
+		raw, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(raw)
 	}
 	if code, _ := get("/readyz"); code != http.StatusOK {
 		t.Errorf("readyz %d", code)

@@ -55,9 +55,9 @@ func TestStoreDown(t *testing.T) {
 // A store that hangs is one that fails, in bounded time, whatever comes in meanwhile; the keys are published still.
 func TestStoreHangs(t *testing.T) {
 	r := newRig(t)
+	a := r.loggedIn("192.0.2.1")
 	b := &broken{Store: r.store}
 	r.service.measureStore(Config{Families: b, Sessions: b, Limiter: r.store, Acquaintances: r.store, StoreTimeout: 100 * time.Millisecond})
-	a := r.loggedIn("192.0.2.1")
 	all := "all"
 	b.hang.Store(true)
 	b.fail.Store(&all)
@@ -87,5 +87,6 @@ func TestStoreHangs(t *testing.T) {
 		t.Errorf("the keys meanwhile: %d", got.status)
 	}
 	b.fail.Store(nil)
+	r.service.measureStore(Config{Families: b, Sessions: b, Limiter: r.store, Acquaintances: r.store}) // with the usual time again
 	r.want(r.refresh(a.text("refresh_token")), http.StatusOK, "")
 }

@@ -240,13 +240,14 @@ func (r *tour) crowd() {
 	}
 	up := r.document.Load()
 	r.document.Store(none)
-	var all sync.WaitGroup
-	for range 60 {
-		all.Go(func() {
-			r.do(http.MethodPost, "/auth/login", object("username", "alice", "password", canary), "X-Forwarded-For", "203.0.113.1")
-		})
+	turnedAway := func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.seen[seen{"/auth/login", http.StatusServiceUnavailable, CodeBusy}]
 	}
-	all.Wait()
+	crowds(turnedAway, func(from string) {
+		r.do(http.MethodPost, "/auth/login", object("username", "alice", "password", canary), "X-Forwarded-For", from)
+	})
 	r.document.Store(up)
 }
 
