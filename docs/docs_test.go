@@ -3,7 +3,6 @@ package docs
 
 import (
 	"bytes"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyturn/keyturn/hack/port"
 	"github.com/keyturn/keyturn/internal/snapshot"
 )
 
@@ -40,7 +40,7 @@ func TestSnapshotFormat(t *testing.T) {
 	moved := func(text string) string {
 		return loopback.ReplaceAllStringFunc(text, func(address string) string {
 			if ports[address] == "" {
-				ports[address] = freeAddress(t)
+				ports[address] = port.For(t)
 			}
 			return ports[address]
 		})
@@ -131,14 +131,4 @@ func runScript(t *testing.T, dir, script string) string {
 		t.Fatalf("%v\n%s", waitErr, out)
 	}
 	return string(bytes.TrimSpace(out))
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/keyturn/keyturn/hack/debian"
 	"github.com/keyturn/keyturn/hack/nginx"
+	"github.com/keyturn/keyturn/hack/port"
 	"github.com/keyturn/keyturn/internal/extauthz"
 	"github.com/keyturn/keyturn/internal/feed"
 	"github.com/keyturn/keyturn/internal/policy"
@@ -217,20 +218,19 @@ func TestHostileTokensThroughNginx(t *testing.T) {
 	t.Cleanup(application.Close)
 	recipe, err := os.ReadFile("nginx.conf")
 	check(t, err)
-	front := listen(t)
-	check(t, front.Close())
+	front := port.For(t)
 	dir := t.TempDir()
 	check(t, nginx.Configure(dir, string(recipe), nginx.Addresses{
-		Listen: front.Addr().String(), ExtAuthz: a.http, Application: strings.TrimPrefix(application.URL, "http://"), TokenService: "127.0.0.1:1",
+		Listen: front, ExtAuthz: a.http, Application: strings.TrimPrefix(application.URL, "http://"), TokenService: "127.0.0.1:1",
 	}))
 	cache, err := debian.CacheDir()
 	check(t, err)
 	path, err := nginx.Find(t.Context(), cache, t.Output())
 	check(t, err)
-	server, err := nginx.Start(t.Context(), path, dir, front.Addr().String())
+	server, err := nginx.Start(t.Context(), path, dir, front)
 	check(t, err)
 	t.Cleanup(server.Stop)
-	s := &site{url: "http://" + front.Addr().String()}
+	s := &site{url: "http://" + front}
 	a.each(t, func(c tokentest.Case) bool {
 		good := c.Outcome == policy.Valid
 		if !c.Carriable() || len(c.Raw) > 64<<10 { // on the longest nginx closes the connection before they are sent

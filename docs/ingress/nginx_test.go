@@ -19,6 +19,7 @@ import (
 
 	"github.com/keyturn/keyturn/hack/debian"
 	"github.com/keyturn/keyturn/hack/nginx"
+	"github.com/keyturn/keyturn/hack/port"
 	"github.com/keyturn/keyturn/internal/extauthz"
 	"github.com/keyturn/keyturn/internal/feed"
 	"github.com/keyturn/keyturn/internal/revocation"
@@ -117,21 +118,20 @@ func start(t *testing.T, rollout snapshot.Rollout) *site {
 	recipe, err := os.ReadFile("nginx.conf")
 	check(t, err)
 	text := strings.Replace(string(recipe), "set $keyturn_cookies no;", "set $keyturn_cookies yes;", 1)
-	front := listen(t)
-	check(t, front.Close())
+	front := port.For(t)
 	dir := t.TempDir()
 	check(t, nginx.Configure(dir, text, nginx.Addresses{
-		Listen: front.Addr().String(), ExtAuthz: on.HTTP.Addr().String(),
+		Listen: front, ExtAuthz: on.HTTP.Addr().String(),
 		Application: strings.TrimPrefix(application.URL, "http://"), TokenService: strings.TrimPrefix(public.URL, "http://"),
 	}))
 	cache, err := debian.CacheDir()
 	check(t, err)
 	path, err := nginx.Find(t.Context(), cache, t.Output())
 	check(t, err)
-	server, err := nginx.Start(t.Context(), path, dir, front.Addr().String())
+	server, err := nginx.Start(t.Context(), path, dir, front)
 	check(t, err)
 	t.Cleanup(server.Stop)
-	s.url = "http://" + front.Addr().String()
+	s.url = "http://" + front
 	return s
 }
 

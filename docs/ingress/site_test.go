@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyturn/keyturn/hack/port"
 	"github.com/keyturn/keyturn/internal/extauthz"
 	"github.com/keyturn/keyturn/internal/feed"
 	"github.com/keyturn/keyturn/internal/revocation"
@@ -95,9 +96,7 @@ func (p proxy) put(t *testing.T, authorizer string) *front {
 		fmt.Fprintf(w, "token service: %s for %q", r.URL.Path, r.Header["X-Forwarded-For"])
 	}))
 	t.Cleanup(public.Close)
-	free := listen(t)
-	check(t, free.Close())
-	f.at.listen, f.at.application, f.at.tokenService = free.Addr().String(), server.Listener.Addr().String(), public.Listener.Addr().String()
+	f.at.listen, f.at.application, f.at.tokenService = port.For(t), server.Listener.Addr().String(), public.Listener.Addr().String()
 	p.run(t, f.at)
 	return f
 }

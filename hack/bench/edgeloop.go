@@ -149,7 +149,7 @@ func (r *running) finished(now int64) bool {
 	if r.gap > 0 {
 		return int64(float64(r.begun)*r.gap) >= r.end
 	}
-	return now >= r.end
+	return now >= r.end && r.begun > 0 // a core that others had all the time sends one request at least
 }
 
 // advance begins what is due and for which there is room, and returns when the next is due.

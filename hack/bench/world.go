@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/keyturn/keyturn/hack/cluster/process"
+	"github.com/keyturn/keyturn/hack/port"
 	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
 	"github.com/keyturn/keyturn/internal/token"
@@ -87,10 +88,12 @@ func (w *world) open(ctx context.Context) error {
 	if err := build(ctx, w.dir); err != nil {
 		return err
 	}
-	feed, err := freeAddress()
+	kept, err := port.Keep()
 	if err != nil {
 		return err
 	}
+	defer kept.Release()
+	feed := kept.Address()
 	if err := w.writeDocuments(feed); err != nil {
 		return err
 	}

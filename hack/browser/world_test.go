@@ -29,6 +29,7 @@ import (
 
 	"github.com/keyturn/keyturn/hack/debian"
 	"github.com/keyturn/keyturn/hack/nginx"
+	"github.com/keyturn/keyturn/hack/port"
 	"github.com/keyturn/keyturn/internal/secret"
 	"github.com/keyturn/keyturn/internal/snapshot"
 	"github.com/keyturn/keyturn/internal/token"
@@ -60,14 +61,14 @@ func newWorld(t *testing.T) *world {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	issuerAddress, feedAddress, edgeAddress, front := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
+	issuerAddress, feedAddress, edgeAddress, front := port.For(t), port.For(t), port.For(t), port.For(t)
 	w.url = "https://" + front
 	w.writeSnapshots(feedAddress)
 	w.start(filepath.Join(bin, "tokenservice"), "--snapshot", w.path("issuer"), "--data-dir", w.path("data"),
-		"--listen", issuerAddress, "--feed-listen", feedAddress, "--internal-listen", freeAddress(t))
-	internal := freeAddress(t)
+		"--listen", issuerAddress, "--feed-listen", feedAddress, "--internal-listen", port.For(t))
+	internal := port.For(t)
 	w.start(filepath.Join(bin, "extauthz"), "--snapshot", w.path("edge"), "--http-listen", edgeAddress,
-		"--grpc-listen", freeAddress(t), "--internal-listen", internal)
+		"--grpc-listen", port.For(t), "--internal-listen", internal)
 	w.awaitReady("http://" + internal + "/readyz")
 
 	application := httptest.NewServer(sample())
@@ -125,16 +126,6 @@ func (w *world) awaitReady(url string) {
 		case <-tick.C:
 		}
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close() //nolint:errcheck // only its port was wanted
-	return listener.Addr().String()
 }
 
 func (w *world) writeSnapshots(feedAddress string) {

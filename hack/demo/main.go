@@ -62,7 +62,7 @@ func run(ctx context.Context, keep bool) (err error) {
 			show.text("Logs are left in " + dir)
 		}
 	}()
-	s, err := stage.Set(ctx, stage.Options{Root: root, Dir: dir, Listen: "127.0.0.1:8080", Progress: os.Stdout, Log: log})
+	s, err := stage.Set(ctx, stage.Options{Root: root, Dir: dir, Listen: 8080, Progress: os.Stdout, Log: log})
 	if err != nil {
 		return err
 	}

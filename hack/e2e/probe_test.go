@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/keyturn/keyturn/hack/daemon"
 	"github.com/keyturn/keyturn/hack/nginx"
+	"github.com/keyturn/keyturn/hack/port"
 	"github.com/keyturn/keyturn/hack/stage"
 )
 
@@ -25,7 +25,7 @@ func TestProbesThroughNginx(t *testing.T) {
 	var reached atomic.Int32
 	application := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
 	defer application.Close()
-	listen := freeAddress(t)
+	listen := port.For(t)
 	asking := serveRecipe(t, listen, strings.TrimPrefix(application.URL, "http://"), "/authz/nginx/-/default", "/authz/nginx/demo/probed")
 	applyPolicy(t, "http://"+listen+"/orders")
 	awaitEnforced(t, "True", "Probed", "the ingress asked this policy, which refused a request without a credential")
@@ -61,16 +61,6 @@ func allowLoopback(t *testing.T) {
 			t.Error(err)
 		}
 	})
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close() //nolint:errcheck // the port is free then
-	return listener.Addr().String()
 }
 
 // serveRecipe starts nginx with the documented configuration and these edits.

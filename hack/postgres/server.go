@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/keyturn/keyturn/hack/cluster/process"
 	"github.com/keyturn/keyturn/hack/debian"
+	"github.com/keyturn/keyturn/hack/port"
 )
 
 // Superuser is the role that may do everything on a [Server].
@@ -44,7 +43,7 @@ type Server struct {
 	CA []byte
 
 	programs  Programs
-	port      int
+	port      *port.Kept // its own while the server is down, too
 	options   Options
 	process   *process.Process
 	databases atomic.Int64
@@ -80,7 +79,7 @@ func start(ctx context.Context, programs Programs, options Options) (*Server, er
 }
 
 func (s *Server) begin(ctx context.Context) (err error) {
-	if s.port, err = freePort(); err != nil {
+	if s.port, err = port.Keep(); err != nil {
 		return err
 	}
 	if s.options.TLS {
@@ -116,7 +115,7 @@ func (s *Server) initialise(ctx context.Context) error {
 		return err
 	}
 	text := fmt.Sprintf("listen_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = ''\nshared_buffers = '16MB'\n"+
-		"max_connections = 60\nlog_min_messages = warning\ntimezone = 'UTC'\n", s.port)
+		"max_connections = 60\nlog_min_messages = warning\ntimezone = 'UTC'\n", s.port.Number())
 	if s.options.TLS {
 		text += fmt.Sprintf("ssl = on\nssl_cert_file = '%s'\nssl_key_file = '%s'\n", s.file("tls.crt"), s.file("tls.key"))
 	}
@@ -200,7 +199,7 @@ func (s *Server) Log() string {
 }
 
 // Address is host:port.
-func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+func (s *Server) Address() string { return s.port.Address() }
 
 // Exec runs statements as [Superuser] in a database.
 func (s *Server) Exec(ctx context.Context, database string, statements ...string) error {
@@ -224,7 +223,7 @@ func (s *Server) Connect(ctx context.Context, database string) (*pgx.Conn, error
 		mode = "require"
 	}
 	return pgx.Connect(ctx, fmt.Sprintf("host=127.0.0.1 port=%d user=%s password=%s dbname=%s sslmode=%s connect_timeout=5",
-		s.port, Superuser, s.Password, database, mode))
+		s.port.Number(), Superuser, s.Password, database, mode))
 }
 
 // NewDatabase makes an empty database that a new role with the same name and password owns, and returns the name.
@@ -254,12 +253,3 @@ func (s *Server) Stop() {
 
 func (s *Server) data() string            { return s.file("data") }
 func (s *Server) file(name string) string { return filepath.Join(s.Dir, name) }
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close() //nolint:errcheck // only the number is wanted
-	return l.Addr().(*net.TCPAddr).Port, nil
-}

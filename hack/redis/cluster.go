@@ -7,10 +7,16 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/keyturn/keyturn/hack/port"
 )
 
 // Cluster is a Redis Cluster of three primaries with a replica each.
-type Cluster struct{ Servers []*Server }
+type Cluster struct {
+	Servers []*Server
+
+	buses []*port.Kept
+}
 
 const slots = 16384
 
@@ -24,19 +30,20 @@ func (p Program) StartCluster(ctx context.Context, dir string, nodeTimeout time.
 		}
 	}()
 	for range 6 {
-		bus, err := freePort()
+		bus, err := port.Keep()
 		if err != nil {
 			return nil, err
 		}
+		c.buses = append(c.buses, bus)
 		of := o
-		of.Directives = append(append([]string(nil), o.Directives...), "cluster-enabled yes", fmt.Sprint("cluster-port ", bus),
+		of.Directives = append(append([]string(nil), o.Directives...), "cluster-enabled yes", fmt.Sprint("cluster-port ", bus.Number()),
 			fmt.Sprint("cluster-node-timeout ", nodeTimeout.Milliseconds()), "cluster-replica-validity-factor 0")
 		server, err := p.Start(ctx, dir, of)
 		if err != nil {
 			return nil, err
 		}
 		c.Servers = append(c.Servers, server)
-		if err := c.introduce(ctx, server, bus); err != nil {
+		if err := c.introduce(ctx, server, bus.Number()); err != nil {
 			return nil, err
 		}
 	}

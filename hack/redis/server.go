@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/keyturn/keyturn/hack/port"
 )
 
 // startTimeout bounds how long a server may take until it accepts connections.
@@ -39,6 +41,7 @@ type Server struct {
 	Port int
 	Dir  string
 
+	kept    *port.Kept // so that the port is its own while it is down, too
 	program Program
 	options Options
 	mu      sync.Mutex
@@ -51,33 +54,18 @@ func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv
 
 // Start runs a server with its files in dir and returns when it accepts connections.
 func (p Program) Start(ctx context.Context, dir string, o Options) (*Server, error) {
-	var last error
-	for range 5 { // somebody else may take the port between its choice and its use
-		port, err := freePort()
-		if err != nil {
-			return nil, err
-		}
-		s := &Server{Port: port, Dir: filepath.Join(dir, strconv.Itoa(port)), program: p, options: o}
-		if last = s.configure(); last != nil {
-			return nil, last
-		}
-		if last = s.Restart(ctx); last == nil {
-			return s, nil
-		}
-		if !strings.Contains(s.Log(), "in use") {
-			break
-		}
-	}
-	return nil, last
-}
-
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	kept, err := port.Keep()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer listener.Close()                          //nolint:errcheck // nobody has connected
-	return listener.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // it is TCP
+	s := &Server{Port: kept.Number(), Dir: filepath.Join(dir, strconv.Itoa(kept.Number())), kept: kept, program: p, options: o}
+	if err := s.configure(); err != nil {
+		return nil, err
+	}
+	if err := s.Restart(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *Server) configure() error {

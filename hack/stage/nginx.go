@@ -2,13 +2,13 @@ package stage
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/keyturn/keyturn/hack/daemon"
 	"github.com/keyturn/keyturn/hack/nginx"
+	"github.com/keyturn/keyturn/hack/port"
 )
 
 func (s *Stage) findNginx(ctx context.Context) error {
@@ -19,9 +19,11 @@ func (s *Stage) findNginx(ctx context.Context) error {
 	if s.NginxPath, err = nginx.Find(ctx, cache, s.options.Progress); err != nil {
 		return err
 	}
-	listen, err := s.chooseListen()
-	s.URL = "http://" + listen
-	return err
+	if s.kept, err = s.chooseListen(); err != nil {
+		return err
+	}
+	s.URL = "http://" + s.kept.Address()
+	return nil
 }
 
 func (s *Stage) startNginx(ctx context.Context) error { return s.StartNginx(ctx, Namespace) }
@@ -32,7 +34,7 @@ func (s *Stage) StartNginx(ctx context.Context, namespace string) (err error) {
 	if s.application, err = startApplication(); err != nil {
 		return err
 	}
-	s.nginx, err = s.runNginx(ctx, namespace, Service, strings.TrimPrefix(s.URL, "http://"), filepath.Join(s.options.Dir, "nginx"))
+	s.nginx, err = s.runNginx(ctx, namespace, Service, s.kept.Address(), filepath.Join(s.options.Dir, "nginx"))
 	return err
 }
 
@@ -41,6 +43,7 @@ type Front struct {
 	// URL is where it listens.
 	URL    string
 	server *daemon.Server
+	kept   *port.Kept
 }
 
 // Stop ends it.
@@ -60,19 +63,15 @@ func (s *Stage) StartPagesFront(ctx context.Context, namespace, service string) 
 }
 
 func (s *Stage) startFront(ctx context.Context, namespace, service, dir string, edits ...string) (*Front, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	kept, err := port.Keep()
 	if err != nil {
 		return nil, err
 	}
-	listen := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		return nil, err
-	}
-	server, err := s.runNginx(ctx, namespace, service, listen, filepath.Join(s.options.Dir, dir), edits...)
+	server, err := s.runNginx(ctx, namespace, service, kept.Address(), filepath.Join(s.options.Dir, dir), edits...)
 	if err != nil {
 		return nil, err
 	}
-	return &Front{URL: "http://" + listen, server: server}, nil
+	return &Front{URL: "http://" + kept.Address(), server: server, kept: kept}, nil
 }
 
 func (s *Stage) runNginx(ctx context.Context, namespace, service, listen, dir string, edits ...string) (*daemon.Server, error) {

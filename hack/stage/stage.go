@@ -32,6 +32,7 @@ import (
 	"github.com/keyturn/keyturn/hack/cluster/image"
 	"github.com/keyturn/keyturn/hack/cluster/local"
 	"github.com/keyturn/keyturn/hack/daemon"
+	"github.com/keyturn/keyturn/hack/port"
 )
 
 // Namespace is where the samples live; Service and KeySet are their names.
@@ -50,8 +51,8 @@ type Options struct {
 	Root string
 	// Dir keeps everything; it must exist.
 	Dir string
-	// Listen is nginx's address; empty: a free port.
-	Listen string
+	// Listen is nginx's port on 127.0.0.1; 0, or one that somebody has: any.
+	Listen int
 	// Progress is told what happens, one line a step.
 	Progress io.Writer
 	// Log is told every detail of the cluster.
@@ -76,6 +77,7 @@ type Stage struct {
 	image       image.Built
 	application *application
 	nginx       *daemon.Server
+	kept        *port.Kept // nginx's
 }
 
 // Set builds the programs, starts everything and returns when users could log in.
@@ -237,18 +239,15 @@ func (s *Stage) applySamples(ctx context.Context) error {
 	return err
 }
 
-// chooseListen takes the wanted address if it is free, else a free port: nothing else on the machine is disturbed.
-func (s *Stage) chooseListen() (string, error) {
-	for _, address := range []string{s.options.Listen, "127.0.0.1:0"} {
-		if address == "" {
-			continue
-		}
-		listener, err := net.Listen("tcp", address)
-		if err == nil {
-			return listener.Addr().String(), listener.Close()
+// chooseListen keeps the wanted port if it is free, else another: nothing else on the machine is disturbed, and nobody takes
+// it while everything else starts.
+func (s *Stage) chooseListen() (*port.Kept, error) {
+	if s.options.Listen != 0 {
+		if kept, err := port.KeepNumber(s.options.Listen); err == nil {
+			return kept, nil
 		}
 	}
-	return "", errors.New("no free port on 127.0.0.1")
+	return port.Keep()
 }
 
 func (s *Stage) awaitReady(ctx context.Context) error {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"testing"
+
+	"github.com/keyturn/keyturn/hack/port"
 )
 
 func TestPrefixOfTheKernel(t *testing.T) {
@@ -40,7 +42,7 @@ func TestRelay(t *testing.T) {
 			go func() { _, _ = io.Copy(conn, conn) }()
 		}
 	}()
-	r, err := startRelay(context.Background(), "127.0.0.1:0", server.Addr().String())
+	r, err := startRelay(context.Background(), port.For(t), server.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
