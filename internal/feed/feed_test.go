@@ -79,12 +79,21 @@ type rig struct {
 	dir     string
 	store   string
 	address string
+	server  *Server
 	stop    func()
 	// sessions answers questions about legacy sessions.
 	sessions Sessions
 }
 
-const leaseLength = 3 * time.Second
+// leaseLength is longer than a machine stands still.
+const leaseLength = 30 * time.Second
+
+// newLeases are as old as a lease: no edge of a process before can hold one, so nobody waits for its end.
+func newLeases() *Leases {
+	l := NewLeases(func() time.Duration { return leaseLength }, time.Now)
+	l.started = l.started.Add(-leaseLength)
+	return l
+}
 
 // always is the id of a store that stays.
 func always(id string) func() string {
@@ -98,7 +107,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func newRig(t *testing.T, dir string) *rig {
 	t.Helper()
-	r := &rig{T: t, log: &memory{}, dir: dir, leases: NewLeases(func() time.Duration { return leaseLength }, time.Now)}
+	r := &rig{T: t, log: &memory{}, dir: dir, leases: newLeases()}
 	r.serve("127.0.0.1:0")
 	return r
 }
@@ -115,6 +124,7 @@ func (r *rig) serveFrom(source Log, id func() string, address string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	server := NewServer(ServerConfig{Source: source, Store: id, Leases: r.leases, Sessions: r.sessions, Dir: r.dir, Logger: quiet(), Now: time.Now})
+	r.server = server
 	go func() {
 		defer close(ended)
 		_ = server.Serve(ctx, listener)
@@ -210,7 +220,7 @@ func TestServerRestartAndAddressChange(t *testing.T) {
 	until(t, "loaded", func() bool { return c.Status().Loaded })
 	r.stop()
 	r.log.append("two")
-	r.leases = NewLeases(func() time.Duration { return leaseLength }, time.Now)
+	r.leases = newLeases()
 	r.serve(r.address)
 	until(t, "the entry written in between", func() bool { return revoked(c, "two") })
 	r.stop()
@@ -282,7 +292,7 @@ func TestTheStoreIsReplaced(t *testing.T) {
 	r.log, r.store = &memory{}, "second"
 	r.log.append("x")
 	number := r.log.append("new")
-	r.leases = NewLeases(func() time.Duration { return leaseLength }, time.Now)
+	r.leases = newLeases()
 	r.serve(r.address)
 	until(t, "the new list", func() bool { return c.Status().Applied == number })
 	if !revoked(c, "old") || !revoked(c, "new") {

@@ -108,7 +108,7 @@ func TestFollowerWithoutAStore(t *testing.T) {
 // A stream ends with its store, and without an id there is neither a stream nor a lease.
 func TestTheStoreChangesUnderTheServer(t *testing.T) {
 	source := newChanging("")
-	leases := NewLeases(func() time.Duration { return leaseLength }, time.Now)
+	leases := newLeases()
 	handler := NewServer(ServerConfig{Source: source, Store: source.ID, Leases: leases, Logger: quiet(), Now: time.Now}).Handler()
 	ask := func(method, path, body string) int {
 		recorder := httptest.NewRecorder()
@@ -152,7 +152,7 @@ func (c changesAtLast) Last(ctx context.Context) (uint64, error) {
 
 func TestTheStoreChangesUnderAReport(t *testing.T) {
 	source := changesAtLast{newChanging("first")}
-	leases := NewLeases(func() time.Duration { return leaseLength }, time.Now)
+	leases := newLeases()
 	handler := NewServer(ServerConfig{Source: source, Store: source.ID, Leases: leases, Logger: quiet(), Now: time.Now}).Handler()
 	recorder := httptest.NewRecorder()
 	handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, LeasePath, strings.NewReader(`{"edge":"a","applied":1,"store":"first"}`)))

@@ -114,7 +114,7 @@ func TestReadingsThatFailAreNotKept(t *testing.T) {
 func TestManyEdgesReadTheLogOnce(t *testing.T) {
 	source := &counted{}
 	source.slow.Store(int64(3 * time.Millisecond)) // as a server does; who is quicker need not be spared
-	r := &rig{T: t, log: &memory{}, leases: NewLeases(func() time.Duration { return leaseLength }, time.Now)}
+	r := &rig{T: t, log: &memory{}, leases: newLeases()}
 	r.serveFrom(source, nil, "127.0.0.1:0")
 	var edges []*Client
 	for i := range 40 {
