@@ -1,7 +1,9 @@
 package probe
 
 import (
+	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -171,11 +173,11 @@ func TestUnreachable(t *testing.T) {
 	private := httptest.NewTLSServer(&ingress{key: key, policy: "demo/web", stance: Refuses})
 	defer private.Close()
 	private.Config.ErrorLog = nil
-	closed, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = closed.Close()
+	resolver := net.DefaultResolver // whose servers may take longer to say no than a probe waits
+	t.Cleanup(func() { net.DefaultResolver = resolver })
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("no server knows a name")
+	}}
 	garbage, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +195,7 @@ func TestUnreachable(t *testing.T) {
 	}()
 	for name, row := range map[string]struct{ at, words string }{
 		"slow":                  {slow.URL, "no answer within 3s"},
-		"nobody":                {"http://" + closed.Addr().String(), "no connection"},
+		"nobody":                {"http://127.0.0.1:1", "no connection"},
 		"no HTTP":               {"http://" + garbage.Addr().String(), "no connection, or no HTTP answer"},
 		"no such name":          {"http://nobody.invalid/", "cannot be resolved"},
 		"a strange certificate": {private.URL, "certificate"},

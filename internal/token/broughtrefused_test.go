@@ -222,18 +222,22 @@ func TestROCA(t *testing.T) {
 	for range 21 {
 		some = append(some, prime(1024))
 	}
-	tried := 0
+	// One of 2^27 has the shape by chance: one of these in 6,000 runs, two in 80 million.
+	tried, taken := 0, 0
 	for i := range some {
 		for j := range i {
 			if tried++; rocaShaped(new(big.Int).Mul(some[i], some[j])) {
-				t.Error("an ordinary modulus is taken for one of ROCA")
+				taken++
 			}
 		}
 	}
 	for range 20_000 {
 		if n := must(rand.Int(rand.Reader, new(big.Int).Lsh(one, 2048))); rocaShaped(n) {
-			t.Error("a random number is taken for a modulus of ROCA")
+			taken++
 		}
+	}
+	if taken > 1 {
+		t.Errorf("%d ordinary moduli and random numbers are taken for those of ROCA", taken)
 	}
 	if tried < 200 {
 		t.Fatalf("only %d moduli", tried)
