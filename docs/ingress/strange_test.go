@@ -104,8 +104,9 @@ func TestProxiesWaitForTheAnswer(t *testing.T) {
 		behave func(c net.Conn)
 		passes bool
 	}{
-		"a slow yes":            {func(c net.Conn) { drip(c, yes, 1, 1500*time.Millisecond) }, true},
-		"a yes in pieces":       {func(c net.Conn) { drip(c, yes, 6, 200*time.Millisecond) }, true},
+		// Half of the 2 s that the recipes wait: the other half is for a machine with other work to do.
+		"a slow yes":            {func(c net.Conn) { drip(c, yes, 1, time.Second) }, true},
+		"a yes in pieces":       {func(c net.Conn) { drip(c, yes, 6, 150*time.Millisecond) }, true},
 		"a yes that never ends": {func(c net.Conn) { drip(c, yes[:len(yes)-2], 20, 150*time.Millisecond) }, false},
 		"headers that go on for 3 s": {func(c net.Conn) {
 			drip(c, yes[:len(yes)-2]+strings.Repeat("X-Pad: x\r\n", 300), 20, 150*time.Millisecond)

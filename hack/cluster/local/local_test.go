@@ -76,6 +76,9 @@ func start(t *testing.T) fixture {
 	return fixture{t, c, client, audit}
 }
 
+// patience is for whatever comes of its own accord: a machine with other work to do takes many times longer.
+const patience = time.Minute
+
 // eventually polls until f has no objection.
 func (f fixture) eventually(what string, limit time.Duration, check func(ctx context.Context) error) time.Duration {
 	f.Helper()
@@ -141,7 +144,7 @@ func (f fixture) mustGet(url string) string {
 func (f fixture) podsReady(app string, n int) []corev1.Pod {
 	f.Helper()
 	var items []corev1.Pod
-	f.eventually(fmt.Sprintf("%d ready pods of %s", n, app), 20*time.Second, func(ctx context.Context) error {
+	f.eventually(fmt.Sprintf("%d ready pods of %s", n, app), patience, func(ctx context.Context) error {
 		list, err := f.client.CoreV1().Pods("default").List(ctx, metav1.ListOptions{LabelSelector: "app=" + app})
 		if err != nil {
 			return err

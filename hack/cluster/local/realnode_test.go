@@ -153,7 +153,7 @@ func patientWeb(t *testing.T) string {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "web.yaml")
-	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(text), "--linger=400ms", "--linger=3s")), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(text), "--linger=2s", "--linger=3s")), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return file
