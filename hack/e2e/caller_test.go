@@ -50,8 +50,9 @@ type caller struct {
 	// opened counts how often it began anew, exchanging or refreshing.
 	opened int64
 	// round is the last round that it has done, a call that worked included. holds is whether it has tokens; moved
-	// counts how often that changed. brown is whether a brownout ever refused it.
+	// counts how often that changed. served counts the turns that worked. brown is whether a brownout ever refused it.
 	round, moved      atomic.Int64
+	served            atomic.Int64
 	holds, out, brown atomic.Bool
 }
 
@@ -72,7 +73,11 @@ func (c *caller) live(ctx context.Context) {
 		case c.fleet.slots <- struct{}{}:
 		}
 		wait := c.fleet.call
-		if !c.turn() {
+		switch {
+		case c.late && c.fleet.resting.Load():
+		case c.turn():
+			c.served.Add(1)
+		default:
 			wait = min(wait, time.Second)
 		}
 		<-c.fleet.slots

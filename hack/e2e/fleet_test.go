@@ -32,6 +32,8 @@ type fleet struct {
 	// round counts the times that everybody was told to begin anew; in an expiring one access tokens are over, too.
 	round    atomic.Int64
 	expiring atomic.Bool
+	// resting: those who are late do nothing.
+	resting atomic.Bool
 
 	calls, bySession, byToken, refreshes, exchanges, continued, brownouts atomic.Int64
 

@@ -85,24 +85,41 @@ func killRound(t *testing.T, namespace string, labels client.MatchingLabels) {
 	}
 }
 
-// kill sends SIGKILL to every process of the pods with these labels.
+// kill sends SIGKILL to every process of the pods with these labels. One that has just ended of its own accord, as a manager
+// does that lost its lease, is waited for: it starts again.
 func kill(t *testing.T, namespace string, labels client.MatchingLabels) {
 	t.Helper()
-	var pods corev1.PodList
-	if err := theStage.Client.List(t.Context(), &pods, client.InNamespace(namespace), labels); err != nil {
-		t.Fatal(err)
-	}
-	killed := 0
-	for i := range pods.Items {
-		for _, pid := range theStage.Cluster.Agent().PodPids(namespace, pods.Items[i].Name) {
-			if err := syscall.Kill(pid, syscall.SIGKILL); err == nil {
-				killed++
+	eventually(t, func(ctx context.Context) (string, error) {
+		var pods corev1.PodList
+		if err := theStage.Client.List(ctx, &pods, client.InNamespace(namespace), labels); err != nil {
+			return "", err
+		}
+		killed := 0
+		for i := range pods.Items {
+			for _, pid := range theStage.Cluster.Agent().PodPids(namespace, pods.Items[i].Name) {
+				if syscall.Kill(pid, syscall.SIGKILL) == nil {
+					killed++
+				}
 			}
 		}
-	}
-	if killed == 0 {
-		t.Fatalf("no process with the labels %v to kill", labels)
-	}
+		if killed == 0 {
+			return fmt.Sprintf("no process with the labels %v to kill", labels), nil
+		}
+		return "", nil
+	})
+}
+
+// answered asks until somebody answers: where a process had died, or a store, those in front of it notice one after the
+// other that it is back. Only the answers that nobody decided are asked for again.
+func answered(t *testing.T, ask func(context.Context) (stage.Answer, error)) (answer stage.Answer) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) (_ string, err error) {
+		if answer, err = ask(ctx); err == nil && answer.Status >= http.StatusInternalServerError {
+			return fmt.Sprintf("%d %s", answer.Status, answer.Code()), nil
+		}
+		return "", err
+	})
+	return answer
 }
 
 func eventually(t *testing.T, probe func(context.Context) (string, error)) {

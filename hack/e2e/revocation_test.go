@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -190,8 +191,9 @@ func buried(t *testing.T, before *keys.Ring, leaked string) {
 	if after.Key(leaked) != nil || after.Active() == nil || after.Active().KID != before.Standby().KID {
 		t.Errorf("the ring has %s", states(after.Keys))
 	}
-	if stone := after.Tombstones[len(after.Tombstones)-1]; stone.KID != leaked || stone.State != keys.Revoked {
-		t.Errorf("the last tombstone is %+v", stone)
+	// It need not be the last: a key that retired long ago may have been buried since.
+	if !slices.ContainsFunc(after.Tombstones, func(stone keys.Tombstone) bool { return stone.KID == leaked && stone.State == keys.Revoked }) {
+		t.Errorf("the tombstones are %+v", after.Tombstones)
 	}
 	if answer, err := theStage.User().Call(t.Context(), "/.well-known/jwks.json"); err != nil || answer.Status != http.StatusOK || strings.Contains(string(answer.Body), leaked) {
 		t.Errorf("the key is published: %d (error %v)", answer.Status, err)

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -9,8 +10,14 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 	"github.com/keyturn/keyturn/hack/legacyapp"
+	"github.com/keyturn/keyturn/hack/stage"
 	"github.com/keyturn/keyturn/internal/rollout"
+	"github.com/keyturn/keyturn/internal/snapshot"
 )
 
 // String says what a fleet has done.
@@ -181,6 +188,9 @@ func (w *rolloutWorld) end() {
 	w.round(false)
 	w.nobodyOut("after the announcement")
 
+	// Between the edges' sunset and that of the token service, however short, a client mends the one at the other. So that not
+	// all who are late do, they rest.
+	w.fleet.resting.Store(true)
 	begun := time.Now()
 	w.schedule(begun)
 	w.eventually(func(ctx context.Context) (string, error) {
@@ -191,6 +201,8 @@ func (w *rolloutWorld) end() {
 		return "", nil
 	})
 	w.Logf("sessions are refused %s after the sunset was set", time.Since(begun).Round(10*time.Millisecond))
+	w.everywhere("the sunset", func(r *snapshot.Rollout) bool { return r.SunsetReached })
+	w.fleet.resting.Store(false)
 	w.round(false)
 	before := w.fleet.bySession.Load()
 	w.round(true) // with the sessions refused and the access tokens over, the refresh tokens are what is left
@@ -203,14 +215,51 @@ func (w *rolloutWorld) end() {
 		w.Error("no browser was led over /auth/continue")
 	}
 	w.lateOnes()
-	aro, err := w.get(w.Context())
-	if err != nil || aro.Status.Stage != "Sunset" || aro.Status.SunsetReachedTime.IsZero() {
-		w.Errorf("the status says %+v (error %v)", aro.Status, err)
-	}
+	w.eventually(func(ctx context.Context) (string, error) {
+		aro, err := w.get(ctx)
+		if err != nil || aro.Status.Stage != "Sunset" || aro.Status.SunsetReachedTime.IsZero() {
+			return fmt.Sprintf("the status says %+v", aro.Status), err
+		}
+		return "", nil
+	})
 }
 
-// lateOnes checks those who never exchanged of themselves. The edges may hear of the sunset a moment before the token
-// service: whoever is refused by the one and mends it at the other in that moment goes on.
+// everywhere waits until a change of the AuthRollout is in both documents, and every replica has loaded them.
+func (w *rolloutWorld) everywhere(what string, has func(*snapshot.Rollout) bool) {
+	w.Helper()
+	read := func(ctx context.Context, name string) ([]byte, error) {
+		var stored corev1.Secret
+		err := theStage.Client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: stage.Service + name}, &stored)
+		return stored.Data["snapshot.json.gz"], err
+	}
+	w.eventually(func(ctx context.Context) (string, error) {
+		rawEdge, errEdge := read(ctx, "-edge-snapshot")
+		rawIssuer, errIssuer := read(ctx, "-issuer-snapshot")
+		if err := errors.Join(errEdge, errIssuer); err != nil {
+			return "", err
+		}
+		edge, errEdge := snapshot.DecodeEdge(rawEdge)
+		issuer, errIssuer := snapshot.DecodeIssuer(rawIssuer)
+		if err := errors.Join(errEdge, errIssuer); err != nil {
+			return "", err
+		}
+		if edge.Rollout == nil || issuer.Rollout == nil || !has(edge.Rollout) || !has(issuer.Rollout) {
+			return fmt.Sprintf("%s is not in the documents: %+v, %+v", what, edge.Rollout, issuer.Rollout), nil
+		}
+		var service keyturnv1alpha1.TokenService
+		if err := theStage.Client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: stage.Service}, &service); err != nil {
+			return "", err
+		}
+		s := &service.Status
+		if s.EdgeRevision < edge.Revision || s.IssuerRevision < issuer.Revision || s.Edge != "2/2" || s.Replicas != "1/1" {
+			return fmt.Sprintf("%s has been loaded by %s token services and %s edges", what, s.Replicas, s.Edge), nil
+		}
+		return "", nil
+	})
+}
+
+// lateOnes checks those who never exchanged of themselves. One whose call was under way while the edges had heard of the
+// sunset and the token service had not goes on.
 func (w *rolloutWorld) lateOnes() {
 	w.Helper()
 	w.eventually(func(context.Context) (string, error) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/keyturn/keyturn/hack/legacyapp"
+	"github.com/keyturn/keyturn/internal/snapshot"
 )
 
 // brownout: for a while half of the sessions are refused, of clients that have nothing else. All mend it: an application
@@ -37,13 +38,19 @@ func brownout(t *testing.T) {
 		}
 		return "", nil
 	})
-	before := w.fleet.calls.Load()
 	patch(fmt.Sprintf(`{"brownouts":[{"start":%q,"duration":"10m","percent":50}]}`, at(-time.Minute)))
+	w.everywhere("the brownout", func(r *snapshot.Rollout) bool { return len(r.Brownouts) == 1 })
+	// The first turn that ends may have begun before; from the second on whoever is not refused is not meant.
+	before := map[*caller]int64{}
+	for _, c := range w.fleet.clients {
+		before[c] = c.served.Load()
+	}
 	all := len(w.fleet.clients)
 	w.eventually(func(context.Context) (string, error) {
-		// Everybody calls once a second; whoever is not refused in ten calls is not meant.
-		if calls := w.fleet.calls.Load() - before; w.fleet.brownouts.Load() == 0 || calls < int64(10*all) {
-			return fmt.Sprintf("%d calls, %d of them refused by the brownout", calls, w.fleet.brownouts.Load()), nil
+		for _, c := range w.fleet.clients {
+			if c.served.Load() < before[c]+3 {
+				return fmt.Sprintf("%s, kind %d, has been served %d times in the brownout; it refused %d calls", c.user, c.kind, c.served.Load()-before[c], w.fleet.brownouts.Load()), nil
+			}
 		}
 		return "", nil
 	})

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
 	"github.com/keyturn/keyturn/internal/rollout"
 )
@@ -80,16 +82,20 @@ func rate(c keyturnv1alpha1.RolloutCounts) float64 {
 }
 
 // rolledBack waits until the guard has taken a step back of its own accord, and returns the evidence. That takes four
-// intervals at most.
+// intervals at most from when every replica worked with the step, or from when it began to fail if that was later.
 func (w *rolloutWorld) rolledBack(failing time.Time, from, to int32) keyturnv1alpha1.RolloutRollback {
 	w.Helper()
 	var back keyturnv1alpha1.RolloutRollback
+	inForce := false
 	w.eventually(func(ctx context.Context) (string, error) {
 		aro, err := w.get(ctx)
 		if err != nil {
 			return "", err
 		}
 		if s := &aro.Status; s.State == nil || s.State.Rollback == nil {
+			if s.Percent != nil && *s.Percent == from && !inForce && meta.IsStatusConditionTrue(s.Conditions, keyturnv1alpha1.ConditionInForce) {
+				failing, inForce = time.Now(), true
+			}
 			return fmt.Sprintf("guard: %s, cohort %s, control %s, endpoints %s, replicas %s, waiting for %v", s.Guard.Summary, s.Guard.Cohort, s.Guard.Control, s.Guard.Endpoints, s.Replicas, s.WaitingFor), nil
 		}
 		back = *aro.Status.State.Rollback

@@ -74,19 +74,21 @@ func (w *rolloutWorld) freeze(component string) (thaw func()) {
 // killOne sends SIGKILL to the processes of one pod of a component.
 func (w *rolloutWorld) killOne(component string) {
 	w.Helper()
-	namespace, pods := w.podsOf(component)
-	killed := 0
-	for i := range pods {
-		for _, pid := range theStage.Cluster.Agent().PodPids(namespace, pods[i].Name) {
-			if syscall.Kill(pid, syscall.SIGKILL) == nil {
-				killed++
+	w.eventually(func(context.Context) (string, error) { // one that has just ended of its own accord starts again
+		namespace, pods := w.podsOf(component)
+		killed := 0
+		for i := range pods {
+			for _, pid := range theStage.Cluster.Agent().PodPids(namespace, pods[i].Name) {
+				if syscall.Kill(pid, syscall.SIGKILL) == nil {
+					killed++
+				}
+			}
+			if killed > 0 {
+				return "", nil
 			}
 		}
-		if killed > 0 {
-			return
-		}
-	}
-	w.Fatalf("no process of the component %s to kill", component)
+		return "no process of the component " + component + " to kill", nil
+	})
 }
 
 // TestRolloutKilled kills the manager, an edge or the token service at some moment of a change of the percentage, up and

@@ -81,6 +81,7 @@ func newRolloutWorld(t *testing.T, plan rolloutPlan) *rolloutWorld {
 	}
 	w.front = must[*stage.Front](t)(theStage.StartPagesFront(t.Context(), w.namespace, stage.Service))
 	t.Cleanup(w.front.Stop)
+	awaitFront(t, w.front)
 	return w
 }
 

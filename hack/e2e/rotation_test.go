@@ -40,6 +40,8 @@ func TestRotationsUnderLoad(t *testing.T) {
 	load := must[*stage.Load](t)(theStage.StartLoad(ctx, 4, bob, bobPassword, time.Second))
 	defer load.Stop()
 	witness := watchTruth(ctx, t)
+	defer witness()
+	defer cancel()
 	for range rotations() {
 		from, to, err := theStage.Rotate(ctx)
 		if err != nil {

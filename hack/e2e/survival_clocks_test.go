@@ -36,12 +36,19 @@ const (
 type offVerifier struct {
 	offset time.Duration
 	late   time.Duration // it uses what it fetched only so much later
-	keys   atomic.Pointer[token.Verifier]
+	keys   atomic.Pointer[fetchedKeys]
+}
+
+// fetchedKeys verify by what was asked for at an instant.
+type fetchedKeys struct {
+	token.Verifier
+	asked time.Time
 }
 
 // follow fetches the keys again and again until ctx ends.
 func (v *offVerifier) follow(ctx context.Context, skew time.Duration) error {
 	for {
+		asked := time.Now()
 		set, err := fetchJWKS(ctx)
 		if err != nil && ctx.Err() == nil && v.keys.Load() == nil {
 			return err
@@ -50,7 +57,8 @@ func (v *offVerifier) follow(ctx context.Context, skew time.Duration) error {
 			return nil
 		}
 		if err == nil {
-			v.keys.Store(&token.Verifier{Issuer: theStage.URL, Audiences: []string{"https://api.example.com"}, Keys: set, MaxTTL: time.Hour, Skew: skew})
+			by := token.Verifier{Issuer: theStage.URL, Audiences: []string{"https://api.example.com"}, Keys: set, MaxTTL: time.Hour, Skew: skew}
+			v.keys.Store(&fetchedKeys{Verifier: by, asked: asked})
 		}
 		if !pause(ctx, jwksAge) {
 			return nil
@@ -103,8 +111,10 @@ func fetchJWKS(ctx context.Context) (token.KeySet, error) {
 // jury are the three verifiers and what they were asked.
 type jury struct {
 	verifiers                [3]*offVerifier
+	prePublish               time.Duration
 	good, refused            atomic.Int64 // good tokens that were shown, and refused
 	unanswered               atomic.Int64 // calls that nobody decided, as a busy machine has them: no answer, or nginx's own
+	slept                    atomic.Int64 // good tokens that were not shown to a verifier that slept
 	removed, wronglyAccepted atomic.Int64 // tokens of removed keys that were shown, and accepted
 
 	mu     sync.Mutex
@@ -112,7 +122,8 @@ type jury struct {
 	first  string
 }
 
-// show gives every good token to all three, until it expires.
+// show gives every good token to all three, until it expires. A verifier whose keys are older than a key is published before
+// it signs is slower than the set allows, as no process can help on a machine that stands still: it may not know the key.
 func (j *jury) show() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -123,8 +134,13 @@ func (j *jury) show() {
 			continue
 		}
 		for _, v := range j.verifiers {
+			by := v.keys.Load()
+			if now.Sub(by.asked) > j.prePublish {
+				j.slept.Add(1)
+				continue
+			}
 			j.good.Add(1)
-			if got := v.keys.Load().Verify(now.Add(v.offset), raw); got.Outcome != policy.Valid {
+			if got := by.Verify(now.Add(v.offset), raw); got.Outcome != policy.Valid {
 				j.refused.Add(1)
 				if j.first == "" {
 					j.first = fmt.Sprintf("clock off by %s: %s", v.offset, got.Reason)
@@ -194,7 +210,7 @@ func expiryOf(access string) time.Time {
 }
 
 // accuse shows a token that was just made with a key that the set has removed: to the three and to the edge.
-func (j *jury) accuse(ctx context.Context, t *testing.T, private *token.PrivateKey, claims token.Claims) {
+func (j *jury) accuse(t *testing.T, private *token.PrivateKey, claims token.Claims) {
 	t.Helper()
 	now := time.Now()
 	claims.IssuedAt, claims.ExpiresAt, claims.ID = now, now.Add(time.Minute), "forged-"+private.KID()[:16]
@@ -208,11 +224,13 @@ func (j *jury) accuse(ctx context.Context, t *testing.T, private *token.PrivateK
 			j.wronglyAccepted.Add(1)
 		}
 	}
-	answer, err := theStage.User().CallAs(ctx, "/load", raw.Reveal())
+	answer := answered(t, func(ctx context.Context) (stage.Answer, error) {
+		return theStage.User().CallAs(ctx, "/load", raw.Reveal())
+	})
 	j.removed.Add(1)
-	if err != nil || answer.Status == http.StatusOK {
+	if answer.Status == http.StatusOK {
 		j.wronglyAccepted.Add(1)
-		t.Logf("a token of a removed key at the edge: %d (error %v)", answer.Status, err)
+		t.Log("a token of a removed key is good at the edge")
 	}
 }
 
@@ -240,7 +258,7 @@ func wrongClocks(t *testing.T, offset time.Duration, rounds int) {
 	claims := claimsOf(t, payload(login(t, theStage.User(), alice, alicePassword).Access))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	j := &jury{tokens: map[string]time.Time{}}
+	j := &jury{tokens: map[string]time.Time{}, prePublish: prePublish}
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	defer cancel()
@@ -274,16 +292,19 @@ func wrongClocks(t *testing.T, offset time.Duration, rounds int) {
 		if _, _, err := theStage.Rotate(ctx); err != nil {
 			t.Fatal(err)
 		}
-		j.accuseRemoved(ctx, t, retired, claims)
+		j.accuseRemoved(t, retired, claims)
 	}
 	awaitRemoval(t, retired, offset)
-	j.accuseRemoved(ctx, t, retired, claims)
+	j.accuseRemoved(t, retired, claims)
 	cancel()
 	workers.Wait()
-	t.Logf("%d rotations with clocks off by %s, 0 and %s: %d good tokens shown, %d refused, %d unanswered; %d tokens of removed keys shown, %d accepted",
-		rounds, -offset, offset, j.good.Load(), j.refused.Load(), j.unanswered.Load(), j.removed.Load(), j.wronglyAccepted.Load())
+	t.Logf("%d rotations with clocks off by %s, 0 and %s: %d good tokens shown, %d refused, %d unanswered, %d not shown to verifiers that slept; %d tokens of removed keys shown, %d accepted",
+		rounds, -offset, offset, j.good.Load(), j.refused.Load(), j.unanswered.Load(), j.slept.Load(), j.removed.Load(), j.wronglyAccepted.Load())
 	if j.refused.Load() > 0 || j.wronglyAccepted.Load() > 0 {
 		t.Errorf("the first refusal: %s", j.first)
+	}
+	if j.slept.Load() > j.good.Load()/4 {
+		t.Error("the verifiers slept for so long that little was proved")
 	}
 	if j.unanswered.Load() > j.good.Load()/100 {
 		t.Error("more than one call in a hundred was not answered")
@@ -339,7 +360,7 @@ func awaitRemoval(t *testing.T, retired map[string]*token.PrivateKey, offset tim
 }
 
 // accuseRemoved shows tokens of the keys that are gone from the ring and from every replica.
-func (j *jury) accuseRemoved(ctx context.Context, t *testing.T, retired map[string]*token.PrivateKey, claims token.Claims) {
+func (j *jury) accuseRemoved(t *testing.T, retired map[string]*token.PrivateKey, claims token.Claims) {
 	t.Helper()
 	ring := liveRing(t)
 	var gone []*token.PrivateKey
@@ -369,7 +390,7 @@ func (j *jury) accuseRemoved(ctx context.Context, t *testing.T, retired map[stri
 		return "", nil
 	})
 	for _, private := range gone {
-		j.accuse(ctx, t, private, claims)
+		j.accuse(t, private, claims)
 		delete(retired, private.KID())
 	}
 }

@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	keyturnv1alpha1 "github.com/keyturn/keyturn/api/v1alpha1"
@@ -28,6 +30,7 @@ func TestRestoredEtcd(t *testing.T) {
 	data, saved := filepath.Join(theStage.Cluster.Dir(), "etcd"), filepath.Join(t.TempDir(), "etcd")
 	known := liveRing(t)
 	withoutEtcd(t, func() error { return os.CopyFS(saved, os.DirFS(data)) })
+	awaitManager(t, time.Now()) // all that can be read may still be from before
 	settle(t, inOrder)
 
 	user := theStage.User()
@@ -80,6 +83,22 @@ func TestRestoredEtcd(t *testing.T) {
 		wantAnswer(t, fmt.Sprintf("a session from before, number %d", i), answer, err, http.StatusOK, "")
 		remember(fresh)
 	}
+}
+
+// awaitManager waits until a manager holds the lease at some time after an instant: one that could not reach the API server
+// has ended, and the next waits for the lease.
+func awaitManager(t *testing.T, since time.Time) {
+	t.Helper()
+	settle(t, func(ctx context.Context) (string, error) {
+		var lease coordinationv1.Lease
+		if err := theStage.Client.Get(ctx, types.NamespacedName{Namespace: "keyturn-system", Name: "manager.keyturn.dev"}, &lease); err != nil {
+			return "", err
+		}
+		if s := &lease.Spec; s.HolderIdentity == nil || *s.HolderIdentity == "" || s.RenewTime == nil || !s.RenewTime.After(since) {
+			return fmt.Sprintf("no manager leads since %s: %+v", since, lease.Spec), nil
+		}
+		return "", nil
+	})
 }
 
 // withoutEtcd does something to the data of etcd, which is stopped with everything that talks to it, and starts all again.

@@ -93,6 +93,7 @@ func downBeforeDue(t *testing.T) (before *keys.Ring, due time.Time) {
 		if err := theStage.Cluster.Restart(t.Context(), binaries.APIServer); err != nil {
 			t.Fatal(err)
 		}
+		awaitManager(t, time.Now())
 		settle(t, inOrder)
 	}
 	t.Fatal("the API server could not be stopped before the rotation was due")

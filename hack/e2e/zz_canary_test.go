@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 func TestCanaries(t *testing.T) {
 	secretsSeen.add("password", alicePassword)
 	secretsSeen.add("password", bobPassword)
+	eventually(t, inOrder) // each replica is asked
 	plantedSecrets(t)
 	if len(secretsSeen.seen) < 20 {
 		t.Fatalf("only %d secrets were met: the test sees nothing", len(secretsSeen.seen))
@@ -95,6 +97,9 @@ func readPlaces(t *testing.T) map[string]string {
 			return nil //nolint:nilerr // what vanishes while we look holds nothing
 		}
 		raw, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // so does a log of a pod that is being removed
+		}
 		if err == nil {
 			places[path] = string(raw)
 			logs++
