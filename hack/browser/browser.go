@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -45,12 +46,17 @@ func Find(ctx context.Context, cache string, progress io.Writer) (Chromium, erro
 	return Chromium{Path: path, Environment: debian.Environment(root)}, nil
 }
 
+// startLimit bounds how long the browser may take until it listens. On a machine with other work to do it takes many times longer
+// than on one without.
+const startLimit = time.Minute
+
 // Start starts the browser with an empty profile in dir and returns a context of its first tab. It trusts every
 // certificate, because the one here was made a moment ago. It ends with the context.
 func (c Chromium) Start(ctx context.Context, dir string) (context.Context, context.CancelFunc, error) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(c.Path), chromedp.Env(c.Environment...), chromedp.UserDataDir(dir),
 		chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.DisableGPU,
+		chromedp.WSURLReadTimeout(startLimit),
 	)
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium's sandbox refuses root; it opens our own pages only

@@ -82,7 +82,7 @@ func (p *person) awaitHeading(want string) {
 	p.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.After(30 * time.Second); p.reads(heading) != want; {
+	for end := time.After(patience); p.reads(heading) != want; {
 		select {
 		case <-end:
 			p.Fatalf("the heading does not become %q\n%s", want, p.looking())

@@ -41,8 +41,9 @@ var pages embed.FS
 const (
 	user     = "alice"
 	password = "correct horse battery"
-	// life of an access token: short, because the tests wait for its end.
-	life = 3 * time.Second
+	// life of an access token: short, because the tests wait for its end, and long enough that a page which has just got a new
+	// one comes back with it, also on a machine with other work to do.
+	life = 5 * time.Second
 )
 
 // world is everything behind the browser.
@@ -109,7 +110,7 @@ func (w *world) start(program string, args ...string) {
 
 func (w *world) awaitReady(url string) {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(w.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
