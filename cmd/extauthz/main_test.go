@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/keyturn/keyturn/hack/port"
 	"github.com/keyturn/keyturn/internal/deptest"
 	"github.com/keyturn/keyturn/internal/extauthz"
 	"github.com/keyturn/keyturn/internal/feed"
@@ -98,19 +99,15 @@ func (j *journal) revoke(kind revocation.Kind, value string) uint64 {
 	return seq
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	check(t, err)
-	defer l.Close() //nolint:errcheck // only its number was wanted
-	return l.Addr().String()
-}
+const lease = 30 * time.Second
 
 // The program as it is deployed: a document that comes late, the real feed, a token that is allowed, revoked with every
 // lease waited for, and SIGTERM's way out.
 func TestProgram(t *testing.T) {
-	length := func() time.Duration { return time.Second }
-	source, leases := &journal{}, feed.NewLeases(length, time.Now)
+	// Leases that outlast a machine that stands still, and are as old as one: no edge of before can hold any.
+	clock := func() time.Time { return time.Now().Add(-lease) }
+	source, leases := &journal{}, feed.NewLeases(func() time.Duration { return lease }, func() time.Time { return clock() })
+	clock = time.Now
 	feedListener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	check(t, err)
 	feedCtx, stopFeed := context.WithCancel(context.Background())
@@ -125,7 +122,7 @@ func TestProgram(t *testing.T) {
 	}()
 
 	o := options{
-		snapshot: filepath.Join(t.TempDir(), "edge.json"), instance: "edge-0", http: freeAddress(t), grpc: freeAddress(t), internal: freeAddress(t),
+		snapshot: filepath.Join(t.TempDir(), "edge.json"), instance: "edge-0", http: port.For(t), grpc: port.For(t), internal: port.For(t),
 		grace: 10 * time.Second, drainDelay: time.Millisecond, logLevel: slog.LevelError + 1,
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -207,7 +204,7 @@ func writeDocument(t *testing.T, path string, key *token.PrivateKey, feedAddress
 			Keys: []snapshot.Key{{KID: key.KID(), Algorithm: string(key.Algorithm()), JWK: json.RawMessage(key.Public().JWK())}}},
 		Audiences: []string{"api"}, MaxTTL: snapshot.Duration(time.Hour), Claims: []string{"role"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
-		Feed:           snapshot.FeedAddress{Address: feedAddress}, MaxPropagation: snapshot.Duration(time.Second),
+		Feed:           snapshot.FeedAddress{Address: feedAddress}, MaxPropagation: snapshot.Duration(lease),
 		Rollout: &snapshot.Rollout{Name: "shop/move", Cookie: "sid", Salt: "s"},
 	})
 	check(t, err)

@@ -71,7 +71,7 @@ func TestLegacySessions(t *testing.T) {
 
 	address := p.feed
 	edge, err := feed.NewClient(feed.ClientConfig{Edge: "edge-0", Log: slog.New(slog.DiscardHandler), Now: time.Now, Target: func() (feed.Target, bool) {
-		return feed.Target{FeedAddress: snapshot.FeedAddress{Address: address}, MaxPropagation: time.Second}, true
+		return feed.Target{FeedAddress: snapshot.FeedAddress{Address: address}, MaxPropagation: maxPropagation}, true
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -130,6 +130,10 @@ func (p *process) post(path string, body map[string]string) (int, map[string]any
 	return response.StatusCode, answer
 }
 
+// maxPropagation is the length of a lease: an edge that a busy machine keeps from reporting for so long counts as lost, and
+// the first logout after a start waits for as long.
+const maxPropagation = 3 * time.Second
+
 func writeSnapshot(t *testing.T, path string, key *token.PrivateKey) {
 	t.Helper()
 	raw, err := snapshot.EncodeIssuer(snapshot.Issuer{
@@ -138,7 +142,7 @@ func writeSnapshot(t *testing.T, path string, key *token.PrivateKey) {
 		SigningKey: key.JWK(), Access: snapshot.AccessToken{TTL: snapshot.Duration(time.Minute), Audiences: []string{"shop"}, Claims: []string{"role"}},
 		Refresh:        snapshot.RefreshToken{IdleTTL: snapshot.Duration(time.Hour), AbsoluteTTL: snapshot.Duration(time.Hour), RetryWindow: snapshot.Duration(10 * time.Second), MaxFamiliesPerUser: 5},
 		LoginLimit:     snapshot.RateLimit{Limit: 100, Window: snapshot.Duration(time.Minute)},
-		MaxPropagation: snapshot.Duration(time.Second),
+		MaxPropagation: snapshot.Duration(maxPropagation),
 		Clients:        []snapshot.Client{{ID: "api", Audiences: []string{"shop"}}},
 		Identity:       []snapshot.IdentitySource{{Name: "staff", Htpasswd: &snapshot.Htpasswd{}}},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
@@ -186,7 +190,7 @@ func TestProcess(t *testing.T) {
 
 	address := p.feed
 	edge, err := feed.NewClient(feed.ClientConfig{Edge: "edge-0", Log: slog.New(slog.DiscardHandler), Now: time.Now, Target: func() (feed.Target, bool) {
-		return feed.Target{FeedAddress: snapshot.FeedAddress{Address: address}, MaxPropagation: time.Second}, true
+		return feed.Target{FeedAddress: snapshot.FeedAddress{Address: address}, MaxPropagation: maxPropagation}, true
 	}})
 	if err != nil {
 		t.Fatal(err)

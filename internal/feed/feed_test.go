@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyturn/keyturn/hack/port"
 	"github.com/keyturn/keyturn/internal/deptest"
 	"github.com/keyturn/keyturn/internal/revocation"
 	"github.com/keyturn/keyturn/internal/snapshot"
@@ -108,7 +109,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func newRig(t *testing.T, dir string) *rig {
 	t.Helper()
 	r := &rig{T: t, log: &memory{}, dir: dir, leases: newLeases()}
-	r.serve("127.0.0.1:0")
+	r.serve(port.For(t)) // it listens there again
 	return r
 }
 
