@@ -200,11 +200,7 @@ func (w *world) usedForEver(all ...own) {
 			w.Errorf("key %s is forgotten: ring %v, status %v", short(o.kid), ring.Taken, status.TakenKids)
 		}
 	}
-	for _, reason := range []string{"KeyTaken", "SecretNotFound", "NoKeyLeft"} {
-		if !slices.Contains(w.events(), reason) {
-			w.Errorf("no Event says %s: %v", reason, w.events())
-		}
-	}
+	w.eventsTell("KeyTaken", "SecretNotFound", "NoKeyLeft")
 }
 
 // TestBroughtEntriesAreRefused: each with its name and a way out, and the good one beside them is used.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -89,4 +90,18 @@ func (w *world) events() []string {
 		out = append(out, e.Reason)
 	}
 	return out
+}
+
+// eventsTell waits for Events with these reasons: a manager sends them when it has written what they tell of, and later.
+func (w *world) eventsTell(reasons ...string) {
+	w.Helper()
+	w.eventually("Events tell", func() string {
+		all := w.events()
+		for _, reason := range reasons {
+			if !slices.Contains(all, reason) {
+				return fmt.Sprintf("%s is missing among %v", reason, all)
+			}
+		}
+		return ""
+	})
 }

@@ -19,9 +19,7 @@ func (a *attack) planted(secret *corev1.Secret) {
 	if _, all := kids(a.ring()); slices.Contains(all, a.foreign.KID()) {
 		a.Error("the ring holds the attacker's key")
 	}
-	if !slices.Contains(a.events(), keyturnv1alpha1.ReasonKeySecretInvalid) {
-		a.Errorf("nothing is said about it: %v", a.events())
-	}
+	a.eventsTell(keyturnv1alpha1.ReasonKeySecretInvalid)
 	version := secret.ResourceVersion
 	if !a.get(secret, secret.Name) || secret.ResourceVersion != version {
 		a.Error("somebody else's Secret was touched")
