@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -50,10 +51,13 @@ func TestFirstKey(t *testing.T) {
 	if got := service.Status.Endpoints.EdgeGRPC; got != "web-extauthz."+w.ns+".svc:9000" {
 		t.Errorf("edgeGRPC %q", got)
 	}
-	var policy keyturnv1alpha1.TokenPolicy
-	if w.get(&policy, policyName); policy.Status.UsedBy == nil || *policy.Status.UsedBy != 1 || shows(policy.Status.Conditions, "Accepted") != "True Accepted" {
-		t.Errorf("the policy shows %+v", policy.Status)
-	}
+	w.eventually("the policy shows who uses it", func() string { // another controller looks at it
+		var policy keyturnv1alpha1.TokenPolicy
+		if w.get(&policy, policyName); policy.Status.UsedBy == nil || *policy.Status.UsedBy != 1 || shows(policy.Status.Conditions, "Accepted") != "True Accepted" {
+			return fmt.Sprintf("%+v", policy.Status)
+		}
+		return ""
+	})
 	w.firstDocuments(ring)
 }
 
