@@ -175,8 +175,8 @@ func TestClusterKeysLost(t *testing.T) {
 	w.clock.step(clusterRetry)
 	w.eventually("settle", w.unhealthy)
 
-	w.clock.step(clusterRefresh)
 	cluster.says("https://kubernetes.default.svc", twoKeys, nil)
+	w.clock.step(clusterRefresh) // and not before: it is asked once then
 	w.eventually("a new key of the cluster is taken up", func() string {
 		if k := w.inForce(); k == nil || kidsOf(t, k.JWKS) != "ab" {
 			return fmt.Sprintf("%+v", k)
