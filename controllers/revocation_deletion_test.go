@@ -49,8 +49,8 @@ func TestRevocationDeletedEarly(t *testing.T) {
 	w.stopManager()
 	w.startManager()
 	w.revocationSays("bob", toldEnforced, metav1.ConditionFalse, keyturnv1alpha1.ReasonStoreUnavailable)
+	w.fleet.set("edge", fault{deaf: true}) // before the store has anything to tell them
 	w.fleet.set("signer", fault{})
-	w.fleet.set("edge", fault{deaf: true})
 	w.eventually("the store has both", func() string {
 		if len(w.fleet.written()) != 2 {
 			return "it has not"
