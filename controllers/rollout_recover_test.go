@@ -89,8 +89,7 @@ func TestLostStatus(t *testing.T) {
 		return ""
 	})
 	w.minute(calm(500))
-	w.clock.step(7 * time.Minute)
-	w.minute(calm(500))
+	w.minuteAfter(7*time.Minute, calm(500))
 	w.rolledTo(50) // ten minutes from the recovery on, not from the first step
 	w.command("hold")
 	w.lose()
@@ -98,8 +97,7 @@ func TestLostStatus(t *testing.T) {
 		t.Errorf("a hold was lost: %+v", status.State)
 	}
 	w.command("resume")
-	w.clock.step(10 * time.Minute)
-	w.minute(calm(500))
+	w.minuteAfter(10*time.Minute, calm(500))
 	w.rolledTo(100)
 	w.history("Recovered 50->50", "Promoted 50->100")
 	if slices.Contains(w.events(), keyturnv1alpha1.ReasonDocumentRestored) {
@@ -260,8 +258,7 @@ func ended(w *world) {
 	})
 	w.minute(calm(1000))
 	w.rolledTo(10)
-	w.clock.step(3 * time.Hour)
-	w.minute(calm(200))
+	w.minuteAfter(3*time.Hour, calm(200))
 	w.eventually("the sunset", func() string {
 		edge, err := w.edgeDocument()
 		if s := w.rollout().Status; err != nil || s.Stage != "Sunset" || !edge.Rollout.SunsetReached {

@@ -29,12 +29,10 @@ func TestWholeRollout(t *testing.T) {
 	if status := w.rollout().Status; *status.Percent != 10 || status.Guard.Summary != "Passed" || !strings.HasPrefix(status.Next, "50% not before") {
 		t.Errorf("after a minute: %s", w.saying())
 	}
-	w.clock.step(10 * time.Minute)
-	w.minute(calm(900))
+	w.minuteAfter(10*time.Minute, calm(900))
 	w.rolledTo(50)
 	w.minute(calm(500))
-	w.clock.step(10 * time.Minute)
-	w.minute(calm(500))
+	w.minuteAfter(10*time.Minute, calm(500))
 	w.sees(keyturnv1alpha1.ConditionProgressing, metav1.ConditionFalse, keyturnv1alpha1.ReasonAwaitingApproval)
 	w.command("promote")
 	w.rolledTo(100)
@@ -43,27 +41,23 @@ func TestWholeRollout(t *testing.T) {
 	w.sees(keyturnv1alpha1.ConditionProgressing, metav1.ConditionTrue, keyturnv1alpha1.ReasonComplete)
 	w.history("Promoted 0->10", "Promoted 10->50", "Promoted 50->100")
 
-	w.clock.step(60 * 24 * time.Hour)
-	w.minute(calm(200))
+	w.minuteAfter(60*24*time.Hour, calm(200))
 	w.sees(keyturnv1alpha1.ConditionRollbackSafe, metav1.ConditionFalse, keyturnv1alpha1.ReasonDeprecated)
-	w.clock.step(30 * 24 * time.Hour)
-	w.minute(calm(200))
+	w.minuteAfter(30*24*time.Hour, calm(200))
 	w.eventually("the sunset waits", func() string {
 		if s := w.rollout().Status; s.Stage != "Deprecated" || s.Sunset != "waits: NoCensus" {
 			return w.saying()
 		}
 		return ""
 	})
-	w.clock.step(24*time.Hour - time.Minute)
-	w.minute(calm(20)) // 22 % of a whole day
+	w.minuteAfter(24*time.Hour-time.Minute, calm(20)) // 22 % of a whole day
 	w.eventually("the sunset waits for the traffic", func() string {
 		if s := w.rollout().Status; s.Sunset != "waits: LegacyTraffic" {
 			return w.saying()
 		}
 		return ""
 	})
-	w.clock.step(24*time.Hour - time.Minute)
-	w.minute(calm(5))
+	w.minuteAfter(24*time.Hour-time.Minute, calm(5))
 	w.eventually("the sunset", func() string {
 		edge, err := w.edgeDocument()
 		if s := w.rollout().Status; err != nil || s.Stage != "Sunset" || !edge.Rollout.SunsetReached {

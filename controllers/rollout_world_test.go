@@ -141,8 +141,16 @@ func (w *world) poke() {
 // minute lets a minute of traffic pass and waits until the guard has counted it.
 func (w *world) minute(t traffic) {
 	w.Helper()
+	w.minuteAfter(0, t)
+}
+
+// minuteAfter lets a while pass in which nothing happens, and then a minute of traffic. The clock takes it in one step: were it
+// looked at in between, a step that is due could be taken by an interval that ended there, and the next one would begin too late to
+// be over here.
+func (w *world) minuteAfter(idle time.Duration, t traffic) {
+	w.Helper()
 	w.fleet.serve(t)
-	w.clock.step(time.Minute)
+	w.clock.step(idle + time.Minute)
 	now := w.clock.Now()
 	w.poke()
 	w.eventually("the interval is counted", func() string {
