@@ -128,21 +128,24 @@ func TestClockJumps(t *testing.T) {
 			before := w.ring()
 			live, _ := kids(before)
 			w.fleet.holds(live...)
+			// The manager's clock and the replicas' are one here. These differ first, and then all leap, so that no look falls in
+			// between and believes that everybody's clock leapt.
 			for _, component := range []string{"edge", "signer"} {
 				w.fleet.set(component, fault{skew: -leap})
 			}
+			told := func() string { return want(w.set().Status.Conditions, "ClockSkewed", "True ClockSkewed") }
+			w.eventually("the clocks differ", told)
 			w.step(leap)
-			w.eventually("the wrong clock is told", func() string {
-				return want(w.set().Status.Conditions, "ClockSkewed", "True ClockSkewed")
-			})
 			w.polls(3)
+			w.eventually("the wrong clock is told", told)
 			if got := w.ring(); got.Epoch != before.Epoch {
 				t.Errorf("by a wrong clock the ring became %+v", got)
 			}
+			w.clock.step(-leap) // before they agree
 			for _, component := range []string{"edge", "signer"} {
 				w.fleet.set(component, fault{})
 			}
-			w.step(-leap)
+			w.touch()
 			w.eventually("the clock is right again", func() string {
 				if bad := want(w.set().Status.Conditions, "ClockSkewed", "False AsExpected"); bad != "" {
 					return bad
