@@ -45,9 +45,13 @@ func TestKill(t *testing.T) {
 func killRound(t *testing.T, namespace string, labels client.MatchingLabels) {
 	t.Helper()
 	user := theStage.User()
+	propagating(t, user) // the round before has killed somebody, too
 	alive, ended := login(t, user, alice, alicePassword), login(t, user, bob, bobPassword)
 	answer, err := user.Logout(t.Context(), ended.Refresh)
 	wantAnswer(t, "logout", answer, err, http.StatusOK, "")
+	if !propagated(answer) {
+		t.Fatalf("the logout says %s", answer.Body)
+	}
 	kill(t, namespace, labels)
 
 	// From the first instant on, whatever is up refuses what was revoked.
