@@ -63,7 +63,7 @@ func (p Program) Start(ctx context.Context) (*Server, error) {
 }
 
 func (s *Server) accepting(ctx context.Context, listen string) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -146,7 +146,7 @@ func (s *Server) write(path, text string, more ...string) error {
 // Run starts the server again after [Server.Kill] or [Server.Halt], on the same port with the same data, and waits
 // until it answers.
 func (s *Server) Run(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // a busy machine takes long to replay a log
 	defer cancel()
 	for {
 		began := len(s.Log())

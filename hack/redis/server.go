@@ -17,8 +17,9 @@ import (
 	"github.com/keyturn/keyturn/hack/port"
 )
 
-// startTimeout bounds how long a server may take until it accepts connections.
-const startTimeout = 15 * time.Second
+// startTimeout bounds how long a server may take until it accepts connections: many times longer than it takes on a machine
+// with nothing else to do.
+const startTimeout = time.Minute
 
 // Durable are the directives of a server that forgets nothing it has acknowledged.
 var Durable = []string{"appendonly yes", "appendfsync always"}
