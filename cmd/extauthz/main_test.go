@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -155,10 +156,8 @@ func TestProgram(t *testing.T) {
 	if code := ask(t, client, raw); code != 16 {
 		t.Errorf("acknowledged as revoked, and code %d", code)
 	}
-	for session, want := range map[string]int32{"good": 0, "over": 16, "down": 14} {
-		if code := askWith(t, client, "cookie", "sid="+session); code != want {
-			t.Errorf("session %s: code %d, want %d", session, code, want)
-		}
+	for session, want := range map[string]int32{"good": 0, "over": 16, "down": 14} { // 14 also where a busy machine is late
+		eventually(t, fmt.Sprint("code ", want, " for the session ", session), func() bool { return askWith(t, client, "cookie", "sid="+session) == want })
 	}
 	if !leases.Wait(t.Context(), source.revoke(revocation.Legacy, revocation.LegacyHash("good"))) {
 		t.Error("the revocation of the session was not acknowledged")

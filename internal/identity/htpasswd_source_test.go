@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -109,7 +110,6 @@ func TestFilesTakenAway(t *testing.T) {
 	defer running.Wait()
 	defer stop()
 	alice := "alice:" + bcryptOf(t, "one")
-	begun := time.Now()
 	// One volume with a folder a source, as a projected volume has it.
 	swap := func(version string, content map[string]string) {
 		t.Helper()
@@ -130,11 +130,14 @@ func TestFilesTakenAway(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	var took []time.Duration
 	role := func(want string, wantErr error) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		begun := time.Now()
+		for deadline := begun.Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 			u, err := d.Lookup(ctx, User{Subject: "alice", Name: "alice", Source: "staff"})
 			if errors.Is(err, wantErr) && u.Role == want {
+				took = append(took, time.Since(begun))
 				return
 			}
 			if time.Now().After(deadline) {
@@ -154,8 +157,10 @@ func TestFilesTakenAway(t *testing.T) {
 	role("", ErrUnavailable)
 	swap("v6", map[string]string{"htpasswd": alice, "roles": "alice: user"})
 	role("user", nil)
-	if took := time.Since(begun); took > 6*time.Second {
-		t.Errorf("six changes took %s: they came by the poll and not by notifications", took)
+	// From one poll, by which a change would have come, to the next is two seconds. The third change changes nothing here.
+	changes := append(took[1:2:2], took[3:]...)
+	if slices.Sort(changes); changes[len(changes)/2-1] > time.Second {
+		t.Errorf("changes took %s: most came by the poll and not by notifications", changes)
 	}
 }
 
