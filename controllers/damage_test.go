@@ -62,9 +62,8 @@ func (w *world) inflict(d damage) {
 	d.do(a)
 	left := damageMargin
 	w.eventually("repair", func() string {
-		if d.rotates && w.heirSettles(left) {
-			w.step(10 * time.Second)
-			left -= 10 * time.Second
+		if d.rotates {
+			w.settleHeir(&left)
 		}
 		if objection := w.unhealthy(); objection != "" {
 			return objection
@@ -85,12 +84,19 @@ func (w *world) lasting(ring *keys.Ring) []string {
 	})
 }
 
-// heirSettles tells that the clock is waited for, and for less than the margin: a key is to sign once it has been published for a
-// while. Were the clock moved without need, what is allowed for one repair would be used up before the heir is published, and
-// keys that retired earlier would expire.
-func (w *world) heirSettles(margin time.Duration) bool {
+// settleHeir moves the clock to where a key is to sign that has been published for a while, if the clock is what is waited for.
+// Were it moved without need, what is allowed for one repair would be used up on a busy machine before the heir is published, and
+// keys that retired earlier would expire. left is what is left of the margin.
+func (w *world) settleHeir(left *time.Duration) {
+	w.Helper()
 	next, now := w.set().Status.NextTransition, w.clock.Now()
-	return next != nil && next.To == keyturnv1alpha1.KeyActive && now.Before(next.NotBefore.Add(time.Second)) && next.NotBefore.Sub(now) < margin
+	if next == nil || next.To != keyturnv1alpha1.KeyActive {
+		return
+	}
+	if wait := next.NotBefore.Add(time.Second).Sub(now); wait > 0 && wait < *left {
+		w.step(wait)
+		*left -= wait
+	}
 }
 
 // unrepaired says what has not come back, apart from what a settled system has.

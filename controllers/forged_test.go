@@ -111,11 +111,9 @@ func TestForgedEpoch(t *testing.T) {
 				return a.freed(live)
 			})
 			w.fleet.set("signer", fault{})
-			looks := 0
+			left := damageMargin
 			w.eventually("all is well", func() string {
-				if looks++; looks%4 == 0 && w.loadedByAll() {
-					w.step(10 * time.Second)
-				}
+				w.settleHeir(&left)
 				return w.unhealthy()
 			})
 			if row.alone {

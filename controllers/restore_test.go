@@ -35,11 +35,9 @@ func TestRestoredBackup(t *testing.T) {
 	}
 	a.editRing(func(s *corev1.Secret) { s.Data = backup.Data })
 	w.startManager()
-	looks := 0
+	left := damageMargin
 	w.eventually("a fresh key takes over", func() string {
-		if looks++; looks%4 == 0 {
-			w.step(10 * time.Second)
-		}
+		w.settleHeir(&left)
 		ring := w.ring()
 		if active := ring.Active(); active == nil || active.KID == first || active.KID == second {
 			return "no fresh key signs"
