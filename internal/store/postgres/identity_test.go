@@ -71,7 +71,7 @@ func TestALostDatabaseRevokesAll(t *testing.T) {
 			}
 			select {
 			case <-told:
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				t.Error("the watchers were not told")
 			}
 			d.inspect(one, d.login(two, "alice").Token, store.Rotated)
@@ -172,7 +172,7 @@ func TestLeastRights(t *testing.T) {
 	s := d.open()
 	d.unavailable(s, "the role lacks a right: it must own the schema")
 	d.exec("CREATE SCHEMA keyturn AUTHORIZATION " + d.name)
-	d.recovers(s, 5*time.Second)
+	d.recovers(s)
 	created := d.login(s, "alice")
 	d.logout(s, created.Family.SessionID)
 	if err := s.PutLease(t.Context(), "edge", 1, time.Second); err != nil {
