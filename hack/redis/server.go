@@ -182,12 +182,17 @@ func (s *Server) end(signal syscall.Signal) {
 	if !s.running() {
 		return
 	}
-	_ = s.process.Process.Signal(signal)
+	group := -s.process.Process.Pid // a server that writes its file anew has a child, which would go on writing
+	if signal == syscall.SIGKILL {
+		_ = syscall.Kill(group, signal)
+	} else {
+		_ = s.process.Process.Signal(signal) // it ends its child itself
+	}
 	_ = s.process.Process.Signal(syscall.SIGCONT) // it may be paused
 	select {
 	case <-s.ended:
 	case <-time.After(5 * time.Second):
-		_ = s.process.Process.Kill()
+		_ = syscall.Kill(group, syscall.SIGKILL)
 		<-s.ended
 	}
 }
