@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,8 +69,32 @@ func (c *Cluster) run(name string, args ...string) (*program, error) {
 	started := &program{name, p}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.running = append(c.running, started)
+	c.running = append(slices.DeleteFunc(c.running, func(p *program) bool { return p.name == name && p.ended() }), started)
 	return started, nil
+}
+
+// ended tells whether the program is gone.
+func (p *program) ended() bool {
+	select {
+	case <-p.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// awaitControllerManager waits until it is well. On a very busy machine it gives up some seconds after its start, before the
+// API server is there, and is started again.
+func (c *Cluster) awaitControllerManager(ctx context.Context, p *program) error {
+	for left := 3; ; left-- {
+		err := c.await(ctx, p, c.managerURL())
+		if err == nil || !p.ended() || left == 0 {
+			return err
+		}
+		if p, err = c.startControllerManager(); err != nil {
+			return err
+		}
+	}
 }
 
 // await polls url until it answers 200. It fails at once when the program has ended.

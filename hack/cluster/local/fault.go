@@ -65,7 +65,7 @@ func (c *Cluster) Restart(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		return c.await(ctx, p, c.managerURL())
+		return c.awaitControllerManager(ctx, p)
 	}
 	return fmt.Errorf("the control plane has no program %q", name)
 }

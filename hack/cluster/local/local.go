@@ -127,12 +127,10 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 	if err := c.await(ctx, server, c.server()+"/readyz"); err != nil {
 		return err
 	}
-	select {
-	case <-manager.Done(): // on a very busy machine it gives up before the API server is there
+	if manager.ended() { // before the API server was there; the node needs it
 		if manager, err = c.startControllerManager(); err != nil {
 			return err
 		}
-	default:
 	}
 	if c.opts.Node == RealNode {
 		err = c.startRealNode(ctx)
@@ -142,7 +140,7 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.await(ctx, manager, c.managerURL()); err != nil {
+	if err := c.awaitControllerManager(ctx, manager); err != nil {
 		return err
 	}
 	if err := c.awaitServiceAccount(ctx); err != nil {
