@@ -128,7 +128,7 @@ func answered(t *testing.T, ask func(context.Context) (stage.Answer, error)) (an
 
 func eventually(t *testing.T, probe func(context.Context) (string, error)) {
 	t.Helper()
-	if err := theStage.Await(t.Context(), 45*time.Second, probe); err != nil {
+	if err := theStage.Await(t.Context(), 2*time.Minute, probe); err != nil { // a manager that was killed takes half a minute to lead again
 		t.Fatal(err)
 	}
 }

@@ -35,7 +35,7 @@ func (s *Stage) Rotate(ctx context.Context) (from, to string, err error) {
 	if _, err := s.Kubectl(ctx, "annotate", "-n", Namespace, "sks", KeySet, "--overwrite", request); err != nil {
 		return from, "", err
 	}
-	err = s.Await(ctx, time.Minute, func(ctx context.Context) (string, error) {
+	err = s.Await(ctx, 3*time.Minute, func(ctx context.Context) (string, error) {
 		set, err := s.KeySet(ctx)
 		if err != nil {
 			return "", err
