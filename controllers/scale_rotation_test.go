@@ -42,18 +42,18 @@ func TestRotationsAtScale(t *testing.T) {
 	stop := load.manage(t, ns)
 	defer stop()
 	peak := watchHeap(t)
-	load.measure(t, "first keys, with TokenServices", n, 2*n, callsPerService, func() {
+	load.measure(t, "first keys, with TokenServices", n, 2*n, callsPerService, readsPerServed, func() {
 		createServed(t, ns, n)
 		awaitSets(t, []string{ns}, n, "ready", rested)
 		awaitServices(t, ns, n)
 	})
-	quiet(t, []string{ns}, n, readsPerServed, &load.count, "settled")
+	quiet(t, []string{ns}, n, 2*n, &load.count, "settled")
 
 	next := map[string]string{}
 	for _, set := range allSets(t, []string{ns}) {
 		next[set.Name] = set.Status.StandbyKid
 	}
-	load.measure(t, "rotations due together", n, n, callsPerRotation, func() {
+	load.measure(t, "rotations due together", n, n, callsPerRotation, readsPerServed, func() {
 		load.leap(dueTogether)
 		awaitSets(t, []string{ns}, n, "rotated", func(set *keyturnv1alpha1.SigningKeySet) bool {
 			return set.Status.ActiveKid == next[set.Name] && want(set.Status.Conditions, "StandbyReady", "True AsExpected") == ""
@@ -64,7 +64,7 @@ func TestRotationsAtScale(t *testing.T) {
 		})
 		awaitServices(t, ns, n)
 	})
-	quiet(t, []string{ns}, n, readsPerServed, &load.count, "settled after the rotations")
+	quiet(t, []string{ns}, n, 2*n, &load.count, "settled after the rotations")
 	bounded(t, n, before, peak(), bytesPerService)
 }
 
