@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/keyturn/keyturn/hack/port"
 )
 
 // TestMetricsOfTheDataPlane runs both programs on the documents of docs/examples, does what users do, and compares what
@@ -23,7 +24,7 @@ import (
 func TestMetricsOfTheDataPlane(t *testing.T) {
 	address := map[string]string{}
 	for _, name := range []string{"public", "feed", "tokens", "http", "grpc", "edge"} {
-		address[name] = freeAddress(t)
+		address[name] = port.For(t)
 	}
 	dir := t.TempDir()
 	for _, name := range []string{"issuer-snapshot.json", "edge-snapshot.json"} {
@@ -135,16 +136,6 @@ func call(method, url, body string, header http.Header) (string, error) {
 		err = fmt.Errorf("%s %s: %s\n%s", method, url, response.Status, raw)
 	}
 	return string(raw), err
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // exposed are our metrics in a scrape and their types. A metric without a sample is not exposed.
