@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,10 +129,14 @@ func testLeasesOfMany(t *testing.T, replicas []store.Shared) {
 		names = append(names, fmt.Sprintf("edge-%d#%08d", i/2, i))
 	}
 	names = append(names, "é#1", "e\u0301#1", "a:b#1", "a b#1", `"{}'%*`, strings.Repeat("n", 280), strings.Repeat("n", 279)+"m")
+	var late atomic.Int64
 	for round := range repeat(50) {
 		number := func(i int) uint64 { return base + uint64(1000*round+i) } //nolint:gosec // small
 		atOnce(len(names), func(i int) {
-			if err := replicas[(i+round)%len(replicas)].PutLease(t.Context(), names[i], number(i), time.Minute); err != nil {
+			put := func() error {
+				return replicas[(i+round)%len(replicas)].PutLease(t.Context(), names[i], number(i), time.Minute)
+			}
+			if err := patiently(&late, put); err != nil {
 				t.Errorf("PutLease: %v", err)
 			}
 		})

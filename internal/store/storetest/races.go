@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,6 +25,27 @@ func atOnce(n int, do func(i int)) {
 	}
 	begin.Done()
 	end.Wait()
+}
+
+// gaveUp is less than what any store waits for a server, or for its replicas, before it gives up.
+const gaveUp = 500 * time.Millisecond
+
+// patiently asks again while the store is not available because of time, as every caller does: with many at once a busy
+// machine lets the server, or a replica that must confirm, be late. late counts how often; what a store that found its
+// server late refuses at once is its fault, too.
+func patiently(late *atomic.Int64, ask func() error) error {
+	for begun := time.Now(); ; <-time.After(10 * time.Millisecond) {
+		asked := time.Now()
+		err := ask()
+		if !errors.Is(err, store.ErrUnavailable) || time.Since(begun) > patience {
+			return err
+		}
+		if time.Since(asked) >= gaveUp {
+			late.Add(1)
+		} else if late.Load() == 0 {
+			return err
+		}
+	}
 }
 
 func testParallelRefresh(t *testing.T, s scene) {
@@ -133,8 +155,13 @@ func testParallelLogins(t *testing.T, s scene) {
 	var mu sync.Mutex
 	numbers := map[uint64]bool{}
 	var tokens []store.Token
+	var late atomic.Int64
 	atOnce(40, func(i int) {
-		created, err := s.replica(i).Create(s.ctx, store.NewFamily{Owner: store.Owner{Subject: "alice"}, Now: Start, Limits: limits()})
+		var created store.Created
+		err := patiently(&late, func() (err error) {
+			created, err = s.replica(i).Create(s.ctx, store.NewFamily{Owner: store.Owner{Subject: "alice"}, Now: Start, Limits: limits()})
+			return err
+		})
 		if err != nil {
 			t.Errorf("Create: %v", err)
 			return
@@ -157,7 +184,8 @@ func testParallelLogins(t *testing.T, s scene) {
 			alive++
 		}
 	}
-	if alive != limits().MaxFamilies {
-		t.Errorf("%d families alive, want %d", alive, limits().MaxFamilies)
+	// What was not confirmed in time may have begun a family all the same, and is no token that anybody knows.
+	if most := limits().MaxFamilies; alive > most || alive < most-int(late.Load()) {
+		t.Errorf("%d families alive, want %d, and %d logins were not confirmed in time", alive, most, late.Load())
 	}
 }
