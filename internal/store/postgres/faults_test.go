@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -93,7 +94,7 @@ func rounds(few, many int) int {
 func TestKilledServer(t *testing.T) {
 	d := newDatabase(t, startServer(t, postgres.Options{}))
 	s := d.open()
-	slowest := time.Duration(0)
+	var away []time.Duration
 	for round := range rounds(3, 50) {
 		var mu sync.Mutex
 		var ended []store.Created
@@ -131,7 +132,7 @@ func TestKilledServer(t *testing.T) {
 		if err := d.server.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		slowest = max(slowest, d.recovers(s))
+		away = append(away, d.recovers(s))
 		for _, created := range ended {
 			d.inspect(s, created.Token, store.Revoked)
 		}
@@ -140,7 +141,11 @@ func TestKilledServer(t *testing.T) {
 			t.Fatalf("round %d: the newest entry is %d, %v", round, last, err)
 		}
 	}
-	t.Logf("slowest recovery: %s after the server was", slowest)
+	slices.Sort(away)
+	t.Logf("worked again after %s at the most", away[len(away)-1])
+	if away[len(away)/2] > 5*time.Second { // a busy machine makes one or the other take longer
+		t.Errorf("the store worked again after %s, want less than 5 s", away)
+	}
 }
 
 // A server that is there and says nothing costs each operation its bound at most, and is usable the moment it goes on.
