@@ -78,7 +78,7 @@ func TestSilentNeighbours(t *testing.T) {
 		}
 		return ""
 	})
-	beside := max(w.rotateOnce("beside"), w.rotateOnce("once more"))
+	beside := min(w.rotateOnce("beside"), w.rotateOnce("once more")) // who waits for the silent ones waits each time
 	often, _ := asks.most()
 	asks.mu.Lock()
 	asks.refuse = true

@@ -44,7 +44,7 @@ func (s *Store) do(ctx context.Context, write bool, work func(ctx context.Contex
 	}
 	defer s.operations.Done()
 	caller := ctx
-	ctx, cancel := context.WithTimeout(caller, operationTimeout)
+	ctx, cancel := context.WithTimeout(caller, s.target.within)
 	defer cancel()
 	err := s.health.usable(ctx)
 	for n := 0; err == nil && n < attempts; n++ {

@@ -30,6 +30,8 @@ type Config struct {
 	Log *slog.Logger
 	// Now is the clock that new databases begin their numbers by; nil means time.Now.
 	Now func() time.Time
+	// within bounds one operation; 0 means operationTimeout. Tests of many operations at once have more time on a busy machine.
+	within time.Duration
 }
 
 // Defaults of the URL.
@@ -53,6 +55,7 @@ type target struct {
 	schema       string
 	sslmode      string
 	relaxed      bool
+	within       time.Duration // one operation
 }
 
 var (
@@ -74,7 +77,7 @@ func parseURL(text string) (target, error) {
 	if strings.Contains(rest, "@") || strings.Contains(query, "password") {
 		return target{}, errors.New("the store's URL holds credentials: put them into the files username and password of the store's directory")
 	}
-	t := target{database: database, schema: defaultSchema, sslmode: sslmodes[0]}
+	t := target{database: database, schema: defaultSchema, sslmode: sslmodes[0], within: operationTimeout}
 	if !databaseName.MatchString(database) {
 		return target{}, errors.New("the store's URL names no database: postgres://host:port/database")
 	}
@@ -150,8 +153,8 @@ func (t target) poolConfig() (*pgxpool.Config, error) {
 	c.Password, c.ConnectTimeout = "", connectTimeout
 	c.RuntimeParams = map[string]string{
 		"application_name": "keyturn", "search_path": t.schema, "timezone": "UTC", "client_encoding": "UTF8",
-		"statement_timeout": milliseconds(operationTimeout), "lock_timeout": milliseconds(operationTimeout),
-		"idle_in_transaction_session_timeout": milliseconds(2 * operationTimeout),
+		"statement_timeout": milliseconds(t.within), "lock_timeout": milliseconds(t.within),
+		"idle_in_transaction_session_timeout": milliseconds(2 * t.within),
 	}
 	config.MaxConns, config.MinConns = maxConnections, 0
 	config.MaxConnLifetime, config.MaxConnLifetimeJitter = 30*time.Minute, 5*time.Minute

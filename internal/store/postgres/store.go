@@ -53,6 +53,9 @@ func Open(config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.within > 0 {
+		t.within = config.within
+	}
 	if _, err := readCredentials(config.Dir); err != nil {
 		return nil, err
 	}
