@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyturn/keyturn/hack/postgres"
 	"github.com/keyturn/keyturn/internal/store"
@@ -109,10 +110,10 @@ func TestTLSAndPassword(t *testing.T) {
 	fails(open("verify-full"), "the server's certificate is not trusted: put its CA into the file ca.crt")
 	fails(open("verify-ca"), "the server's certificate is not trusted")
 	fails(open("disable"), "pg_hba.conf")
-	d.recovers(open("require"))
+	d.recovers(open("require"), 5*time.Second)
 	d.file("ca.crt", string(d.server.CA))
-	d.recovers(open("verify-ca"))
-	d.recovers(open("require"))
+	d.recovers(open("verify-ca"), 5*time.Second)
+	d.recovers(open("require"), 5*time.Second)
 	d.file("ca.crt", string(startServer(t, postgres.Options{TLS: true}).CA))
 	fails(open("require"), "the server's certificate is not trusted")
 	d.file("ca.crt", string(d.server.CA))
@@ -127,7 +128,7 @@ func TestTLSAndPassword(t *testing.T) {
 	d.exec("ALTER ROLE " + d.name + " PASSWORD 'hunter2-next'")
 	d.file("password", "hunter2-next\n")
 	s.pool.Reset()
-	d.recovers(s)
+	d.recovers(s, 5*time.Second)
 	d.inspect(s, created.Token, store.Rotated)
 	_ = s.Close()
 	if log.Len() == 0 || strings.Contains(log.String(), "hunter2") {

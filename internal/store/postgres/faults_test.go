@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,10 +34,10 @@ func (d *database) unavailable(s *Store, reason string) {
 }
 
 // recovers waits until a login works and returns how long that took.
-func (d *database) recovers(s *Store) time.Duration {
+func (d *database) recovers(s *Store, within time.Duration) time.Duration {
 	d.Helper()
 	begun := time.Now()
-	d.eventually(patience, func() error {
+	d.eventually(within, func() error {
 		_, err := s.Create(d.Context(), store.NewFamily{Owner: store.Owner{Subject: "x"}, Now: storetest.Start, Limits: limits})
 		if err == nil && s.Reason() != "" {
 			return fmt.Errorf("a login worked, and Reason() = %q", s.Reason())
@@ -94,7 +93,7 @@ func rounds(few, many int) int {
 func TestKilledServer(t *testing.T) {
 	d := newDatabase(t, startServer(t, postgres.Options{}))
 	s := d.open()
-	var away []time.Duration
+	slowest := time.Duration(0)
 	for round := range rounds(3, 50) {
 		var mu sync.Mutex
 		var ended []store.Created
@@ -132,7 +131,7 @@ func TestKilledServer(t *testing.T) {
 		if err := d.server.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		away = append(away, d.recovers(s))
+		slowest = max(slowest, d.recovers(s, 5*time.Second))
 		for _, created := range ended {
 			d.inspect(s, created.Token, store.Revoked)
 		}
@@ -141,11 +140,7 @@ func TestKilledServer(t *testing.T) {
 			t.Fatalf("round %d: the newest entry is %d, %v", round, last, err)
 		}
 	}
-	slices.Sort(away)
-	t.Logf("worked again after %s at the most", away[len(away)-1])
-	if away[len(away)/2] > 5*time.Second { // a busy machine makes one or the other take longer
-		t.Errorf("the store worked again after %s, want less than 5 s", away)
-	}
+	t.Logf("slowest recovery: %s after the server was", slowest)
 }
 
 // A server that is there and says nothing costs each operation its bound at most, and is usable the moment it goes on.
@@ -162,7 +157,7 @@ func TestPausedServer(t *testing.T) {
 		all.Go(func() {
 			begun := time.Now()
 			_, err := s.Rotate(t.Context(), store.RotateRequest{Token: created.Token, Now: storetest.Start, Limits: limits})
-			if took := time.Since(begun); !errors.Is(err, store.ErrUnavailable) || took > 3*operationTimeout { // one after the other they would take longer
+			if took := time.Since(begun); !errors.Is(err, store.ErrUnavailable) || took > operationTimeout+time.Second {
 				t.Errorf("Rotate: %v after %s", err, took)
 			}
 		})
@@ -173,7 +168,7 @@ func TestPausedServer(t *testing.T) {
 	for range 20 {
 		d.unavailable(s, "the server does not answer within 2s")
 	}
-	if took := time.Since(begun); took > 5*operationTimeout {
+	if took := time.Since(begun); took > time.Second {
 		t.Errorf("20 operations took %s though it is known that the server is silent", took)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -184,7 +179,7 @@ func TestPausedServer(t *testing.T) {
 	if err := d.server.Continue(); err != nil {
 		t.Fatal(err)
 	}
-	d.recovers(s)
+	d.recovers(s, 5*time.Second)
 	d.inspect(s, created.Token, store.Rotated)
 }
 
@@ -198,7 +193,7 @@ func TestCloseOfASilentServer(t *testing.T) {
 	t.Cleanup(func() { _ = d.server.Continue() })
 	begun := time.Now()
 	_ = s.Close()
-	if took := time.Since(begun); took > patience {
+	if took := time.Since(begun); took > 6*time.Second {
 		t.Errorf("Close took %s", took)
 	}
 }
@@ -211,7 +206,7 @@ func TestReadOnly(t *testing.T) {
 	d.unavailable(s, "the server takes no writes")
 	d.unavailable(d.open(), "the server takes no writes")
 	d.exec("SET default_transaction_read_only = off", "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
-	d.recovers(s)
+	d.recovers(s, 5*time.Second)
 	d.inspect(s, created.Token, store.Rotated)
 }
 
@@ -226,7 +221,7 @@ func TestTooManyConnections(t *testing.T) {
 	s := d.open()
 	d.unavailable(s, "the server has too many connections")
 	d.exec(fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT 4", d.name))
-	d.recovers(s)
+	d.recovers(s, 5*time.Second)
 	// Fewer than the pool would like: some operations may fail, those that work are right, and later all work again.
 	var all sync.WaitGroup
 	for i := range 40 {
@@ -238,5 +233,5 @@ func TestTooManyConnections(t *testing.T) {
 		})
 	}
 	all.Wait()
-	d.recovers(s)
+	d.recovers(s, 5*time.Second)
 }

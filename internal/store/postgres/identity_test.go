@@ -172,7 +172,7 @@ func TestLeastRights(t *testing.T) {
 	s := d.open()
 	d.unavailable(s, "the role lacks a right: it must own the schema")
 	d.exec("CREATE SCHEMA keyturn AUTHORIZATION " + d.name)
-	d.recovers(s)
+	d.recovers(s, 5*time.Second)
 	created := d.login(s, "alice")
 	d.logout(s, created.Family.SessionID)
 	if err := s.PutLease(t.Context(), "edge", 1, time.Second); err != nil {

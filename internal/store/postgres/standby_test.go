@@ -56,7 +56,7 @@ func TestNoAcknowledgementWithoutTheStandby(t *testing.T) {
 		t.Errorf("a rotation whose wait for the standby was cancelled: %v", err)
 	}
 	d.exec("SET synchronous_commit = local", "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
-	d.recovers(s)
+	d.recovers(s, 8*time.Second)
 	d.logout(s, created.Family.SessionID)
 	d.inspect(s, created.Token, store.Revoked)
 }
@@ -138,7 +138,7 @@ func TestALockHeldByOthers(t *testing.T) {
 	if _, err := s.RevokeSession(t.Context(), store.Revoke{SessionID: created.Family.SessionID, Now: storetest.Start, Retention: limits.Retention}); !errors.Is(err, store.ErrUnavailable) {
 		t.Fatalf("a logout while the counter is locked: %v", err)
 	}
-	if took := time.Since(begun); took > 3*operationTimeout {
+	if took := time.Since(begun); took > operationTimeout+time.Second {
 		t.Errorf("it took %s", took)
 	}
 	if r, err := s.Rotate(t.Context(), store.RotateRequest{Token: created.Token, Now: storetest.Start, Limits: limits}); err != nil || r.Outcome != store.Rotated {

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"errors"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -24,7 +23,7 @@ func TestPaused(t *testing.T) {
 		waiting.Go(func() {
 			begun := time.Now()
 			_, err := s.Rotate(t.Context(), store.RotateRequest{Token: created.Token, Now: now, Limits: limits()})
-			if took := time.Since(begun); !errors.Is(err, store.ErrUnavailable) || took > 3*opTimeout { // one after the other they would take minutes
+			if took := time.Since(begun); !errors.Is(err, store.ErrUnavailable) || took > opTimeout+time.Second {
 				t.Errorf("after %s: %v", took, err)
 			}
 		})
@@ -42,14 +41,16 @@ func TestPaused(t *testing.T) {
 	recovered(t, s, created.Token)
 }
 
-// recovered waits until a token can be presented again, and returns how long that took.
-func recovered(t *testing.T, s *Store, token store.Token) time.Duration {
+// recovered measures how long it takes until a token can be presented again.
+func recovered(t *testing.T, s *Store, token store.Token) {
 	t.Helper()
 	begun := time.Now()
 	eventually(t, "it works again", func() error { _, err := refresh(t, s, token); return err })
 	took := time.Since(begun)
 	t.Logf("worked again after %s", took.Round(time.Millisecond))
-	return took
+	if took > 5*time.Second {
+		t.Errorf("took %s to work again, want less than 5s", took)
+	}
 }
 
 // A killed server: errors while it is away, the same store when it is back, nothing lost.
@@ -57,7 +58,6 @@ func TestKilledAndBack(t *testing.T) {
 	server := durable(t)
 	s := open(t, at(server))
 	id, ended, kept := s.ID(), login(t, s, "alice"), login(t, s, "bob")
-	var away []time.Duration
 	for round := range rounds(3, 20) {
 		seq, err := logout(t, s, ended.Family.SessionID)
 		if err != nil {
@@ -65,13 +65,13 @@ func TestKilledAndBack(t *testing.T) {
 		}
 		server.Kill()
 		begun := time.Now()
-		if _, err := logout(t, s, "x"); !errors.Is(err, store.ErrUnavailable) || time.Since(begun) > 3*opTimeout {
+		if _, err := logout(t, s, "x"); !errors.Is(err, store.ErrUnavailable) || time.Since(begun) > opTimeout+time.Second {
 			t.Fatalf("without a server, after %s: %v", time.Since(begun), err)
 		}
 		if err := server.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		away = append(away, recovered(t, s, kept.Token))
+		recovered(t, s, kept.Token)
 		if r, err := refresh(t, s, ended.Token); err != nil || r.Outcome != store.Revoked || s.ID() != id {
 			t.Fatalf("round %d: %q, %v, id %q", round, r.Outcome, err, s.ID())
 		}
@@ -83,9 +83,6 @@ func TestKilledAndBack(t *testing.T) {
 		if ended.Family.Number < seq+leap {
 			t.Errorf("number %d after %d: a server that was restarted may have lost numbers", ended.Family.Number, seq)
 		}
-	}
-	if slices.Sort(away); away[len(away)/2] > 5*time.Second { // a busy machine makes one or the other take longer
-		t.Errorf("the store worked again after %s, want less than 5 s", away)
 	}
 }
 
