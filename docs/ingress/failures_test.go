@@ -85,7 +85,7 @@ func (f *front) refuses(t *testing.T) {
 	if got.status < 300 || got.status == http.StatusUnauthorized && got.header.Get("WWW-Authenticate") == "" {
 		t.Errorf("%s: %d %s", f.name, got.status, got.body)
 	}
-	if took := time.Since(started); took > 15*time.Second { // HAProxy asks for 8 s, as its page says, and without a limit it would be 30 and more
+	if took := time.Since(started); took > 10*time.Second { // HAProxy asks for 8 s, as its page says, and without a limit it would be 30 and more
 		t.Errorf("%s: the client waits %s", f.name, took)
 	}
 	for _, r := range f.application.take() {

@@ -102,7 +102,7 @@ func TestAsk(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if took := time.Since(begun); took > 10*time.Second {
+		if took := time.Since(begun); took > time.Second {
 			t.Errorf("10,000 questions to a dead token service took %s", took)
 		}
 	}
@@ -135,7 +135,7 @@ func TestAskBreaks(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if took := time.Since(begun); took < AskWithin || took > askBreakAfter*AskWithin { // at once, not one after the other
+	if took := time.Since(begun); took < AskWithin || took > AskWithin+time.Second { // at once, not one after the other
 		t.Errorf("given up after %s", took)
 	}
 	for range 1000 {
